@@ -1,0 +1,1 @@
+"""Dragoman trains translators: parallel text in, a translator out."""
