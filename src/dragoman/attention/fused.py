@@ -1,0 +1,49 @@
+"""Scaled dot-product attention by the fastest exact kernel for the device and the gradient at hand.
+
+On a GPU that is torch's `scaled_dot_product_attention`. On a CPU its backward pass is slow, in bf16 several times
+slower than two matrix products around a softmax (docs/performance.md), so training takes those.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dragoman.attention.base import KV
+from dragoman.attention.dot import ScaledDot
+from dragoman.attention.mask import Mask
+
+
+class Fused(ScaledDot):
+    """The default: the numbers of `ScaledDot`, sooner."""
+
+    def __init__(self, *, dropout: float) -> None:
+        super().__init__(dropout=dropout, scale=True)
+
+    def forward(self, q_BHTK: Tensor, past: KV, mask: Mask) -> Tensor:
+        if q_BHTK.is_cpu and self.training and self.dropout > 0:
+            return super().forward(q_BHTK, past, mask)
+        if q_BHTK.is_cpu and torch.is_grad_enabled():
+            return two_products(q_BHTK, past, mask)
+        return one_kernel(q_BHTK, past, mask, dropout=self.dropout if self.training else 0.0)
+
+
+def one_kernel(q_BHTK: Tensor, past: KV, mask: Mask, *, dropout: float) -> Tensor:
+    """torch's kernel. It applies `dropout` whatever the mode, so pass 0 outside training."""
+    queries, keys = q_BHTK.shape[2], past.k_BHSK.shape[2]
+    # `is_causal` is aligned upper left: right only where the queries are all of the keys.
+    square = mask.kind == "causal" and mask.keys_BS is None and queries == keys
+    allowed = None if square else mask.dense(queries, keys, q_BHTK.device)
+    return F.scaled_dot_product_attention(
+        q_BHTK, past.k_BHSK, past.v_BHSV, attn_mask=allowed, dropout_p=dropout, is_causal=square
+    )
+
+
+def two_products(q_BHTK: Tensor, past: KV, mask: Mask) -> Tensor:
+    """Two batched matrix products around a softmax, the mask added in place: the least memory traffic on a CPU."""
+    allowed = mask.dense(q_BHTK.shape[2], past.k_BHSK.shape[2], q_BHTK.device)
+    scores_BHTS = (q_BHTK * q_BHTK.shape[-1] ** -0.5) @ past.k_BHSK.transpose(-1, -2)
+    if allowed is None:
+        return scores_BHTS.softmax(-1) @ past.v_BHSV
+    lowest = torch.finfo(scores_BHTS.dtype).min  # finite: a row that may read nothing would turn into NaN
+    scores_BHTS += torch.zeros_like(allowed, dtype=scores_BHTS.dtype).masked_fill_(~allowed, lowest)
+    return scores_BHTS.softmax(-1) @ past.v_BHSV * allowed.any(-1, keepdim=True)  # nothing to read: nothing got

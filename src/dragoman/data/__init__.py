@@ -1,0 +1,1 @@
+"""From tokenised pairs to batches. Empty on purpose: `data.batch` must not load lightning."""

@@ -1,0 +1,126 @@
+"""What Transformer layers are made of: residual connections, feed-forward networks, positions.
+
+Shapes: B sentences, T positions, D model width, F inner width.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dragoman.models.dropout import Dropout
+
+
+class PostNorm(nn.Module):
+    """norm(x + f(x)), as published: Vaswani et al. 2017, section 3.1."""
+
+    def __init__(self, dim: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
+        return self.norm(x + self.dropout(sublayer(x)))
+
+    @staticmethod
+    def last(dim: int) -> nn.Module:
+        """What stands after the last layer: nothing, it is normalised already."""
+        return nn.Identity()
+
+
+class PreNorm(PostNorm):
+    """x + f(norm(x)): trains without warm-up and at depth. Xiong et al. 2020, section 3.2."""
+
+    def forward(self, x: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
+        return x + self.dropout(sublayer(self.norm(x)))
+
+    @staticmethod
+    def last(dim: int) -> nn.Module:
+        """What stands after the last layer: the sum of all the layers is normalised once."""
+        return nn.LayerNorm(dim)
+
+
+class FeedForward(nn.Module):
+    """activation(x W₁ + b₁) W₂ + b₂. Vaswani et al. 2017, section 3.3."""
+
+    def __init__(self, dim: int, inner: int, dropout: float, activation: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.expand = xavier(nn.Linear(dim, inner))
+        self.contract = xavier(nn.Linear(inner, dim))
+        self.dropout = Dropout(dropout)
+        self.activation = activation
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        return self.contract(self.dropout(self.activation(self.expand(x_BTD))))
+
+
+class GatedFeedForward(FeedForward):
+    """(activation(x G) ⊙ x W₁) W₂, with SiLU it is SwiGLU. Shazeer 2020, section 2."""
+
+    def __init__(self, dim: int, inner: int, dropout: float, activation: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(dim, inner, dropout, activation)
+        self.gate = xavier(nn.Linear(dim, inner))
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        return self.contract(self.dropout(self.activation(self.gate(x_BTD)) * self.expand(x_BTD)))
+
+
+class SinusoidalPositions(nn.Module):
+    """sin and cos of geometric wavelengths from 2π to 10000 · 2π. Vaswani et al. 2017, section 3.5."""
+
+    def __init__(self, dim: int, max_length: int) -> None:
+        super().__init__()
+        position = torch.arange(max_length)[:, None]
+        angle = position / 10000 ** (torch.arange(0, dim, 2) / dim)
+        table = torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1)[:, :dim]
+        self.register_buffer("table", table, persistent=False)
+
+    def forward(self, start: int, length: int) -> Tensor:
+        """Rows `start` to `start + length` of the table: (T, D)."""
+        return self.table[start : start + length]
+
+
+class LearnedPositions(nn.Module):
+    """A trained vector for each position up to `max_length`. Gehring et al. 2017, section 3.1."""
+
+    def __init__(self, dim: int, max_length: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(max_length, dim) * dim**-0.5)
+
+    def forward(self, start: int, length: int) -> Tensor:
+        """Rows `start` to `start + length` of the table: (T, D)."""
+        return self.table[start : start + length]
+
+
+class Embedding(nn.Module):
+    """Tokens and their positions: √D · E[token] + position. Vaswani et al. 2017, sections 3.4 and 3.5."""
+
+    def __init__(self, vocab_size: int, dim: int, positions: nn.Module, dropout: float) -> None:
+        super().__init__()
+        self.table = nn.Embedding(vocab_size, dim)
+        nn.init.normal_(self.table.weight, std=dim**-0.5)
+        self.positions = positions
+        self.dropout = Dropout(dropout)
+        self.scale = dim**0.5
+
+    def forward(self, tokens_BT: Tensor, start: int) -> Tensor:
+        """(B, T, D); the first token stands at position `start`."""
+        return self.dropout(self.table(tokens_BT) * self.scale + self.positions(start, tokens_BT.shape[1]))
+
+
+def xavier(linear: nn.Linear) -> nn.Linear:
+    """Glorot and Bengio 2010, uniform; biases zero."""
+    nn.init.xavier_uniform_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear
+
+
+NORMS = {"pre": PreNorm, "post": PostNorm}
+FEED_FORWARDS = {
+    "relu": partial(FeedForward, activation=F.relu),
+    "gelu": partial(FeedForward, activation=F.gelu),
+    "swiglu": partial(GatedFeedForward, activation=F.silu),
+}
+POSITIONS = {"sinusoidal": SinusoidalPositions, "learned": LearnedPositions}

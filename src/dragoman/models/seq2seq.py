@@ -1,0 +1,57 @@
+"""The contract of every model: encode → memory → advance → logits. Search knows these verbs and no model.
+
+Shapes: B sentences, S source positions, T target positions, V target vocabulary, R rows (hypotheses), R = B × rows per
+sentence.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Tree = TypeVar("Tree")
+
+
+class Seq2Seq(nn.Module, ABC):
+    """`memory` is what was read, made once; `state` is what was written, an argument and a return value.
+
+    Both are nests of tuples of tensors (or None) whose dimension 0 is the sentence (memory) or the row (state), so that
+    `select` serves every model. Teacher forcing, a decode step and a forced prefix are all `advance`, with all, one or
+    some of the tokens: one bite or many gives the same logits.
+    """
+
+    max_length: int  # the longest sentence, in tokens, that can be read or written
+    target_vocab_size: int
+
+    @abstractmethod
+    def encode(self, src_BS: Tensor) -> Any:
+        """Ids, padded on the right → memory."""
+
+    @abstractmethod
+    def start(self, memory: Any) -> Any:
+        """The state before the first target token, one row per sentence."""
+
+    @abstractmethod
+    def advance(self, tokens_RT: Tensor, state: Any, memory: Any) -> tuple[Tensor, Any]:
+        """Write T more tokens: logits (R, T, V) of what follows each, and the state after them.
+
+        `memory` holds B sentences and the state R rows; the rows of a sentence are adjacent.
+        """
+
+    def forward(self, src_BS: Tensor, tgt_BT: Tensor) -> Tensor:
+        """Teacher forcing: logits (B, T, V) of what follows each target token."""
+        memory = self.encode(src_BS)
+        return self.advance(tgt_BT, self.start(memory), memory)[0]
+
+
+def select(tree: Tree, index: Tensor) -> Tree:
+    """Rows `index` of every tensor of a memory or state: expands, reorders and drops for every model."""
+    if tree is None:
+        return tree
+    if isinstance(tree, Tensor):
+        return torch.index_select(tree, 0, index)
+    if isinstance(tree, tuple):
+        parts = [select(part, index) for part in tree]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+    raise TypeError(f"A memory or state holds tensors, tuples and None, not {type(tree).__name__}.")

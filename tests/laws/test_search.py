@@ -1,0 +1,206 @@
+"""Search: beam 1 = greedy, wide beam = exhaustive, a score is its forced score, a batch is its sentences."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from models_for_tests import EndsSentences, sources, transformer
+
+from dragoman.data.batch import collate
+from dragoman.ids import BOS, EOS, PAD, UNK
+from dragoman.models import Ensemble
+from dragoman.search import Beam, Greedy, Sampling
+
+LENGTHS = {"max_source": 64, "length_ratio": 1.0, "length_extra": 6}
+
+
+def beam(width: int, *, length_penalty: float = 0.6, nbest: int = 1, **lengths) -> Beam:
+    return Beam(beam=width, length_penalty=length_penalty, nbest=nbest, **(LENGTHS | lengths))
+
+
+def sampling(**changes) -> Sampling:
+    settings = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "nbest": 1, "seed": 0}
+    return Sampling(**(settings | LENGTHS | changes))
+
+
+def model(seed: int = 0, bias: float = 2.0, **changes):
+    return EndsSentences(transformer(seed, **changes), bias).double().eval()
+
+
+def forced_score(one, src_S, ids) -> float:
+    """The log-probability of ids and EOS by teacher forcing: no cache, no batch, no search."""
+    with torch.no_grad():
+        tgt = torch.tensor([[BOS, *ids, EOS]])
+        logits = one(src_S[None, : int((src_S != PAD).sum())], tgt[:, :-1])
+    return logits.log_softmax(-1)[0, torch.arange(len(ids) + 1), tgt[0, 1:]].sum().item()
+
+
+def test_random_models_end_sentences_at_many_lengths():
+    """Without this the other laws could pass on models that only ever stop at the limit."""
+    src = sources(64)
+    lengths = {len(found[0].ids) for found in Greedy(**LENGTHS)(model(), src)}
+    found = zip(Greedy(**LENGTHS)(model(), src), src, strict=True)
+    ended = sum(len(hypotheses[0].ids) + 1 < int((row != PAD).sum()) + 6 for hypotheses, row in found)
+    assert len(lengths) >= 5
+    assert ended >= 24
+
+
+@pytest.mark.parametrize("length_penalty", [0.0, 0.6, 1.5])
+def test_beam_of_one_is_greedy(length_penalty):
+    src = sources(64)
+    greedy = Greedy(**LENGTHS)(model(), src)
+    narrow = beam(1, length_penalty=length_penalty)(model(), src)
+    assert [found[0].ids for found in narrow] == [found[0].ids for found in greedy]
+    for ours, theirs in zip(narrow, greedy, strict=True):
+        assert ours[0].log_probability == pytest.approx(theirs[0].log_probability)
+    assert len({tuple(found[0].ids) for found in greedy}) >= 32
+
+
+@pytest.mark.parametrize("search", [Greedy(**LENGTHS), beam(4, nbest=4), sampling(nbest=3)])
+def test_a_hypothesis_score_is_its_forced_score(search):
+    src, one = sources(24), model()
+    checked = 0
+    for src_S, found in zip(src, search(one, src), strict=True):
+        assert found == sorted(found, key=lambda h: -h.score)
+        for hypothesis in found:
+            assert hypothesis.log_probability == pytest.approx(forced_score(one, src_S, hypothesis.ids), abs=1e-4)
+            assert not {PAD, BOS, EOS} & set(hypothesis.ids)
+            checked += 1
+    assert checked >= 24
+
+
+@pytest.mark.parametrize("length_penalty", [0.0, 1.0])
+def test_a_wide_beam_is_exhaustive_search(length_penalty):
+    """All sentences over a vocabulary of three words and UNK, scored by teacher forcing in one batch."""
+    longest = 4  # tokens, EOS included
+    everything = [list(w) for n in range(longest) for w in itertools.product((UNK, 4, 5, 6), repeat=n)]
+    assert len(everything) == 1 + 4 + 16 + 64
+    different_from_greedy = 0
+    for seed in range(20):
+        one = model(seed, bias=1.0, source_vocab_size=7, target_vocab_size=7)
+        src = sources(1, vocab_size=7, longest=5, seed=seed)
+        scored = sorted(
+            ((forced_score(one, src[0], ids) / ((6 + len(ids)) / 6) ** length_penalty, ids) for ids in everything),
+            reverse=True,
+        )
+        wide = beam(85, length_penalty=length_penalty, nbest=5, length_ratio=0.0, length_extra=longest)
+        found = wide(one, src)[0]
+        assert [hypothesis.ids for hypothesis in found] == [ids for _, ids in scored[:5]]
+        assert [h.score for h in found] == pytest.approx([score for score, _ in scored[:5]], abs=1e-5)
+        greedy = Greedy(max_source=64, length_ratio=0.0, length_extra=longest)(one, src)[0][0]
+        different_from_greedy += greedy.ids != found[0].ids
+    assert different_from_greedy >= 3  # else greedy search would have passed too
+
+
+def plain_beam(one, src_S, width, length_penalty, nbest, limit):
+    """Beam search written plainly: one sentence, no cache, no early stop. Shares no code with the subject."""
+    live, finished = [([], 0.0)], []
+    for length in range(1, limit + 1):
+        candidates = []
+        for ids, log_probability in live:
+            with torch.no_grad():
+                step = one(src_S[None], torch.tensor([[BOS, *ids]]))[0, -1].log_softmax(-1).tolist()
+            tokens = [EOS] if length == limit else [t for t in range(len(step)) if t not in (PAD, BOS)]
+            candidates += [(log_probability + step[token], ids, token) for token in tokens]
+        candidates.sort(key=lambda c: -c[0])
+        live_next = []
+        for total, ids, token in candidates[: width - len(finished)]:
+            if token == EOS:
+                finished.append((total / ((5 + length) / 6) ** length_penalty, ids))
+            else:
+                live_next.append(([*ids, token], total))
+        live = live_next
+        if not live:
+            break
+    return [ids for _, ids in sorted(finished, key=lambda f: -f[0])[:nbest]]
+
+
+@pytest.mark.parametrize("length_penalty", [0.0, 0.6, 2.0])
+@pytest.mark.parametrize(("width", "nbest"), [(2, 1), (5, 1), (5, 5)])
+def test_stopping_early_and_batching_change_nothing(length_penalty, width, nbest):
+    src, one = sources(16), model(bias=1.0)
+    together = beam(width, length_penalty=length_penalty, nbest=nbest)(one, src)
+    for src_S, found in zip(src, together, strict=True):
+        bare = src_S[: int((src_S != PAD).sum())]
+        expected = plain_beam(one, bare, width, length_penalty, nbest, len(bare) + 6)
+        assert [hypothesis.ids for hypothesis in found] == expected
+
+
+@pytest.mark.parametrize("search", [Greedy(**LENGTHS), beam(4), sampling(nbest=2), sampling(top_p=0.8)])
+def test_a_batch_is_its_sentences_in_any_order(search):
+    src, one = sources(24), model()
+    together = [[h.ids for h in found] for found in search(one, src)]
+    backwards = [[h.ids for h in found] for found in search(one, src.flip(0))][::-1]
+    alone = [[h.ids for h in search(one, row[None, : int((row != PAD).sum())])[0]] for row in src]
+    assert together == backwards == alone
+
+
+def test_no_hypothesis_is_longer_than_its_limit():
+    src, one = sources(32), model(bias=-500.0)  # would never end by itself
+    for search in (Greedy(**LENGTHS), beam(3), sampling()):
+        for src_S, found in zip(src, search(one, src), strict=True):
+            assert len(found[0].ids) + 1 == int((src_S != PAD).sum()) + 6
+
+
+def test_limits_stop_at_what_the_model_can_hold():
+    src, one = sources(4), model(bias=-500.0, max_length=10)
+    assert {len(found[0].ids) + 1 for found in beam(3, length_extra=20)(one, src)} == {10}
+
+
+def test_samples_follow_the_models_distribution():
+    """The first token's frequencies over many draws against the probabilities, by a chi-squared bound."""
+    one, src = model(source_vocab_size=7, target_vocab_size=7), sources(1, vocab_size=7)
+    with torch.no_grad():
+        probabilities = one(src, torch.tensor([[BOS]]))[0, 0].softmax(-1)
+    allowed = [EOS, UNK, 4, 5, 6]
+    expected = probabilities[allowed] / probabilities[allowed].sum()
+    found = sampling(nbest=4000, length_ratio=0.0, length_extra=3)(one, src)[0]
+    first = [hypothesis.ids[0] if hypothesis.ids else EOS for hypothesis in found]
+    counts = torch.tensor([first.count(token) for token in allowed]).double()
+    chi_squared = ((counts - 4000 * expected) ** 2 / (4000 * expected)).sum().item()
+    assert chi_squared < 4 + 5 * math.sqrt(8)
+
+
+def test_top_k_and_top_p_and_temperature_narrow_the_choice():
+    src, one = sources(8), model(bias=0.0)
+    greedy = [found[0].ids for found in Greedy(**LENGTHS)(one, src)]
+    for narrow in (sampling(top_k=1), sampling(top_p=1e-9), sampling(temperature=1e-6)):
+        assert [found[0].ids for found in narrow(one, src)] == greedy
+    assert [found[0].ids for found in sampling()(one, src)] != greedy
+    assert [f[0].ids for f in sampling(seed=1)(one, src)] != [f[0].ids for f in sampling(seed=2)(one, src)]
+    few = {h.ids[0] if h.ids else EOS for h in sampling(top_k=2, nbest=200)(one, src[:1])[0]}
+    assert len(few) == 2
+
+
+def test_an_ensemble_of_one_model_twice_is_that_model():
+    src, one = sources(8), model()
+    twice = Ensemble([one, one]).eval()
+    assert [f[0].ids for f in beam(4)(twice, src)] == [f[0].ids for f in beam(4)(one, src)]
+    other = Ensemble([one, model(seed=5)]).eval()
+    logits = other(src, torch.full((8, 1), BOS))
+    mean = (one(src, torch.full((8, 1), BOS)).softmax(-1) + model(seed=5)(src, torch.full((8, 1), BOS)).softmax(-1)) / 2
+    torch.testing.assert_close(logits.exp(), mean)
+    with pytest.raises(ValueError, match=r"share one vocabulary; their sizes are \[11, 23\]"):
+        Ensemble([model(), model(target_vocab_size=11)])
+
+
+def test_collate_marks_the_ends():
+    batch = collate([[5], [6, 7]], [[8, 9], []])
+    assert batch.src_BS.tolist() == [[5, EOS, PAD], [6, 7, EOS]]
+    assert batch.tgt_BT.tolist() == [[BOS, 8, 9, EOS], [BOS, EOS, PAD, PAD]]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: beam(0), r"`beam` \(0\) must be at least 1"),
+        (lambda: beam(2, nbest=3), r"`nbest` \(3\) between 1 and `beam`"),
+        (lambda: beam(2, length_penalty=-1.0), r"`length_penalty` \(-1\.0\) at least 0"),
+        (lambda: sampling(temperature=0.0), r"`temperature` \(0\.0\) must be above 0"),
+        (lambda: Greedy(max_source=64, length_ratio=1.0, length_extra=0), r"`length_extra` \(0\)|at least 1"),
+    ],
+)
+def test_messages(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
