@@ -107,7 +107,7 @@ def test_multi_head_attention_is_that_of_torch_with_copied_weights(kind):
     with record(ours) as seen:
         got = ours(x, ours.read(x), Mask(kind, keys_BS))
     torch.testing.assert_close(got, expected)
-    torch.testing.assert_close(seen["attention"].mean(1), expected_weights)
+    torch.testing.assert_close(seen["attention"].weights_BHTS.mean(1), expected_weights)
 
 
 def test_folded_rows_read_what_repeated_memory_would_give():

@@ -1,0 +1,1 @@
+"""How good a translation is: scores that carry their signatures."""

@@ -1,0 +1,51 @@
+"""BLEU, chrF and TER by sacreBLEU, never a number without its signature."""
+
+from typing import Any, NamedTuple
+
+from sacrebleu.metrics import BLEU, CHRF, TER
+
+from dragoman.errors import InputError
+
+BOOTSTRAP_SAMPLES = 1000  # what the `sacrebleu --confidence` command line takes
+
+
+class Score(NamedTuple):
+    """A value with what it takes to get it again, and the bounds of its bootstrap 95 % interval."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    signature: str
+
+    def __str__(self) -> str:
+        return f"{self.name:5} {self.value:6.2f}  [{self.low:.2f}, {self.high:.2f}]  {self.signature}"
+
+
+def score(hypotheses: list[str], references: list[str]) -> list[Score]:
+    """Corpus BLEU, chrF2 and TER with intervals: the numbers of `sacrebleu -m bleu chrf ter --confidence`.
+
+    Post 2018; Koehn 2004 for the intervals. InputError where the lists differ in length or are empty.
+    """
+    check_lengths(hypotheses, references)
+    metrics: list[Any] = [BLEU(), CHRF(), TER()]
+    scores = []
+    for metric in metrics:
+        result = metric.corpus_score(hypotheses, [references], n_bootstrap=BOOTSTRAP_SAMPLES)
+        low, high = float(result._mean - result._ci), float(result._mean + result._ci)
+        scores.append(Score(result.name, result.score, low, high, metric.get_signature().format(short=False)))
+    return scores
+
+
+def bleu(hypotheses: list[str], references: list[str]) -> float:
+    """Corpus BLEU alone, for watching a training."""
+    check_lengths(hypotheses, references)
+    return BLEU().corpus_score(hypotheses, [references]).score
+
+
+def check_lengths(hypotheses: list[str], references: list[str]) -> None:
+    """A score compares line with line."""
+    if len(hypotheses) != len(references):
+        raise InputError(f"There are {len(hypotheses)} translations but {len(references)} references.")
+    if not hypotheses:
+        raise InputError("There is nothing to score: no sentence was given.")

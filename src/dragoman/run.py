@@ -1,0 +1,160 @@
+"""A run: a folder that is a model. config.yaml, tokenizer, weights, scores; imports no lightning and no hydra."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from dragoman.build import build, own_class
+from dragoman.errors import InputError
+from dragoman.files import write_atomically, write_text
+from dragoman.models import Seq2Seq
+from dragoman.search import Search
+from dragoman.text.tokenizer import Tokenizers
+
+FORMAT = 1  # of best.ckpt; a newer one is refused
+CONFIG, BEST, LAST, PREVIOUS, SCORES = "config.yaml", "best.ckpt", "last.ckpt", "last-previous.ckpt", "scores.json"
+
+# What makes two runs the same run: a second start with another of these is refused, all else may change.
+IDENTITY = ("corpus", "tokenizer", "data", "model", "optimizer", "schedule", "seed", "label_smoothing")
+IDENTITY_OF_TRAINER = ("precision", "accumulate_grad_batches", "gradient_clip_val")
+
+
+class Run:
+    """An existing run folder: `Run(folder)` reads its configuration and nothing else.
+
+    The folder may come from a stranger: its YAML is read without tags, holds no interpolation, names Dragoman's own
+    classes only, and its weights are read as tensors only. Everything that is wrong with it is an InputError.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.config = _read_config(self.folder / CONFIG)
+
+    def model(self) -> Seq2Seq:
+        """The model with its best weights, in eval mode, on the CPU."""
+        model = build(self._part("model"), resolve=own_class, path="model")
+        weights = read_weights(self.folder / BEST)
+        try:
+            model.load_state_dict(weights)
+        except (RuntimeError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{self.folder / BEST} does not fit the model that {self.folder / CONFIG} describes."
+            ) from error
+        return model.eval()
+
+    def tokenizers(self) -> Tokenizers:
+        """The tokenizers that the run was trained with."""
+        return Tokenizers.load(self.folder)
+
+    def search(self) -> Search:
+        """The search that the run was configured with."""
+        return build(self._part("search"), resolve=own_class, path="search")
+
+    def corpus(self) -> Any:
+        """The corpus that the run was trained on; reads it only when asked for a split."""
+        return build(self._part("corpus"), resolve=own_class, path="corpus")
+
+    def scores(self) -> dict[str, Any] | None:
+        """What the run scored on its test set; None before it is finished."""
+        path = self.folder / SCORES
+        if not path.is_file():
+            return None
+        try:
+            return json.loads(path.read_text("utf-8"))
+        except ValueError as error:
+            raise InputError(f"{path} is damaged; remove it and evaluate again.") from error
+
+    def _part(self, key: str) -> dict[str, Any]:
+        part = self.config.get(key)
+        if not isinstance(part, dict):
+            raise InputError(f"{self.folder / CONFIG} lacks `{key}`.")
+        if key != "corpus" and "${" in str(part):  # a corpus holds paths, whose characters are the user's own
+            raise InputError(f"{self.folder / CONFIG}: `{key}` holds an interpolation (${{…}}) where only values may be.")
+        return part
+
+
+def open_run(folder: Path, config: dict[str, Any]) -> Run | None:
+    """The run that `config` continues, or None where it begins a new one; another identity is refused."""
+    if not (folder / CONFIG).exists():
+        return None
+    run = Run(folder)
+    different = differences(identity(run.config), identity(config))
+    if different:
+        changes = "; ".join(f"{key}: {old} there, {new} here" for key, (old, new) in different.items())
+        raise InputError(
+            f"{folder} holds another run ({changes}); choose another `name=`, or repeat its settings to continue it."
+        )
+    return run
+
+
+def begin_run(folder: Path, config: dict[str, Any], tokenizers: Tokenizers) -> None:
+    """Write what makes the folder a run: the tokenizers, then the resolved configuration."""
+    tokenizers.save(folder)
+    write_text(folder / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+
+def continue_run(run: Run, config: dict[str, Any]) -> None:
+    """Record in the folder which settings outside the identity have changed since it was begun."""
+    changed = differences(run.config, config)
+    if not changed:
+        return
+    history = run.folder / "changes.txt"
+    before = history.read_text("utf-8") if history.exists() else ""
+    lines = [f"{time.strftime('%Y-%m-%d %H:%M:%S')} {key}: {old} -> {new}\n" for key, (old, new) in changed.items()]
+    write_text(history, before + "".join(lines))
+    write_text(run.folder / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+    run.config = config
+
+
+def identity(config: dict[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that makes a run what it is."""
+    trainer = config.get("trainer") or {}
+    own = {key: config.get(key) for key in IDENTITY}
+    return own | {"trainer": {key: trainer.get(key) for key in IDENTITY_OF_TRAINER}}
+
+
+def differences(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
+    """Dotted key → (old, new) for every leaf that differs."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        found: dict[str, tuple[Any, Any]] = {}
+        for key in [*old, *(key for key in new if key not in old)]:
+            found |= differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+        return found
+    return {} if old == new else {path: (old, new)}
+
+
+def write_weights(path: Path, weights: dict[str, torch.Tensor], **facts: float | str) -> None:
+    """Weights and a few facts about them, atomically."""
+    write_atomically(path, lambda file: torch.save({"format": FORMAT, "weights": weights, **facts}, file))
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The weights in a file of `write_weights`, as tensors only: nothing in it is executed."""
+    if not path.is_file():
+        raise InputError(f"{path.parent} holds no weights ({path.name}): has its training reached a validation yet?")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        found, weights = content["format"], content["weights"]
+    except Exception as error:  # a damaged or foreign file can fail in as many ways as there are readers below
+        raise InputError(f"{path} is damaged or not a Dragoman checkpoint: copy it again, or train again.") from error
+    if found != FORMAT:
+        raise InputError(f"{path} has format {found}; this version of Dragoman reads format {FORMAT}: update Dragoman.")
+    return weights
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    if not path.parent.is_dir():
+        raise InputError(f"There is no run folder {path.parent}: give `run=` the folder that training made.")
+    if not path.is_file():
+        raise InputError(f"{path.parent} is not a run folder: it holds no {path.name}.")
+    try:
+        config = yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path} is not plain YAML: {str(error).splitlines()[0]}.") from error
+    if not isinstance(config, dict):
+        raise InputError(f"{path} is not a run's configuration.")
+    return config

@@ -1,0 +1,73 @@
+"""Data sets of the Hugging Face hub, or local folders in the same shape, as text columns; none of their code is run."""
+
+from pathlib import Path
+
+import datasets
+import pyarrow.compute
+from datasets import Dataset, Value, load_dataset
+from datasets.exceptions import DatasetGenerationError
+
+from dragoman.errors import InputError
+from dragoman.text.readers import SET_COLUMNS, unknown_column
+from dragoman.text.store import FEATURES, fingerprint, quiet
+
+LOCAL_ALTERNATIVE = "corpus=folder corpus.folder=PATH, or corpus.dataset=PATH of a folder that holds the data set"
+
+
+def load(dataset: str, *, configuration: str | None, split: str, source: str, target: str) -> Dataset:
+    """Two columns of one split, named `source` and `target`; a dotted path reaches into a structure."""
+    try:
+        with quiet():
+            table = load_dataset(dataset, configuration, split=split, cache_dir=_local_cache(dataset))
+    # What can go wrong here (network, hub, disk, the data set itself) is all outside, in a dozen packages' exceptions.
+    except Exception as error:
+        raise InputError(_unloadable(dataset, configuration, error)) from error
+    return _texts(table, source, target, f"{dataset}, split {split!r},")
+
+
+def _local_cache(dataset: str) -> str | None:
+    """A cache of its own for every content of a local folder: `datasets` itself looks only at the time stamps."""
+    folder = Path(dataset)
+    if not folder.is_dir():
+        return None
+    names = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
+    # Hidden ones are no data to `datasets` either; a clone's .git may be as large as the data.
+    names = [name for name in names if not any(part.startswith(".") for part in name.parts)]
+    key = fingerprint([folder / name for name in names], *map(str, names))
+    return str(Path(datasets.config.HF_DATASETS_CACHE) / "dragoman" / key)
+
+
+def _unloadable(dataset: str, configuration: str | None, error: Exception) -> str:
+    cause = error.__cause__ if isinstance(error, DatasetGenerationError) and error.__cause__ else error
+    if isinstance(cause, ConnectionError):
+        reason = "the Hugging Face hub cannot be reached"
+    else:
+        reason = " ".join(str(cause).split()).rstrip(".") or type(cause).__name__
+    name = dataset if configuration is None else f"{dataset} ({configuration})"
+    return f"The data set {name} cannot be loaded: {reason}; use files of your own with {LOCAL_ALTERNATIVE}."
+
+
+def _texts(table: Dataset, source: str, target: str, place: str) -> Dataset:
+    if source == target:
+        raise InputError(
+            f"{place} cannot give {source!r} on both sides; set corpus.source_column and corpus.target_column."
+        )
+    if not {source, target} <= set(table.column_names):
+        table = table.flatten()
+    for column in (source, target):
+        if column not in table.column_names:
+            raise unknown_column(column, table.column_names, place)
+        _require_text(table, column, place)
+    table = table.select_columns([source, target]).rename_columns({source: "source", target: "target"})
+    with quiet():
+        return table if table.features == FEATURES else table.cast(FEATURES)
+
+
+def _require_text(table: Dataset, column: str, place: str) -> None:
+    feature = table.features[column]
+    if not isinstance(feature, Value) or feature.dtype not in ("string", "large_string"):
+        raise InputError(f"{place} holds no text in column {column!r} but {feature}; {SET_COLUMNS}.")
+    values = table.data.column(column)
+    if values.null_count:
+        row = pyarrow.compute.index(pyarrow.compute.is_null(values), True).as_py() + 1
+        raise InputError(f"{place} row {row}: column {column!r} is empty (null), not text; mend or remove the row.")

@@ -1,0 +1,177 @@
+"""Readers: one file of a known format → its sentence pairs, one at a time.
+
+Every reader checks every row and names file and line (or row) of the first bad one. CSV, JSON lines and Parquet are
+read here and not by the loaders of `datasets`, which lose the line number, read "NA" as missing and, in JSON,
+"2020-01-01" as a date.
+This file knows nothing of splits, of storage or of configuration, but for the two keys its messages name.
+"""
+
+import csv
+import json
+import reprlib
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+
+from dragoman.errors import InputError
+from dragoman.text.lines import read_lines
+
+Pairs = Iterator[tuple[str, str]]
+Column = str | int
+
+SET_COLUMNS = "set corpus.source_column and corpus.target_column"
+
+
+def read_tsv(path: Path, source: Column, target: Column) -> Pairs:
+    """Lines cut at every tab, without quoting; columns by name, then line 1 is the header, or by number from 1."""
+    rows = ((number, line.split("\t")) for number, line in enumerate(read_lines(path), start=1))
+    yield from _pairs_of_cells(path, rows, source, target)
+
+
+def read_csv(path: Path, source: Column, target: Column) -> Pairs:
+    """Comma-separated rows as in RFC 4180, all equally wide; "NA" is text like any other; columns as in `read_tsv`."""
+    yield from _pairs_of_cells(path, _csv_rows(path), source, target)
+
+
+def read_jsonl(path: Path, source: str, target: str) -> Pairs:
+    """One JSON object a line, blank lines skipped; columns by name or, in nested objects, by dotted path."""
+    for number, line in enumerate(read_lines(path), start=1):
+        if line.strip():
+            try:
+                record = _parse_object(line)
+                yield _text(_value(record, source), source), _text(_value(record, target), target)
+            except InputError as error:
+                raise InputError(f"{path}, line {number}: {error}") from None
+
+
+def read_parquet(path: Path, source: str, target: str) -> Pairs:
+    """The rows of a Parquet file; columns by name or, in structures, by dotted path."""
+    number = 0
+    try:
+        for record in _parquet_records(path, source, target):
+            number += 1
+            yield _text(_value(record, source), source), _text(_value(record, target), target)
+    except InputError as error:
+        raise InputError(f"{path}, row {number}: {error}" if number else str(error)) from None
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as Parquet ({error}); give an undamaged Parquet file.") from error
+
+
+def unknown_column(column: Column, known: Iterable[str], place: str) -> InputError:
+    """The error for a column that is not there: names those that are, and the one most like it."""
+    names = list(known)
+    nearest = get_close_matches(str(column), names, n=1, cutoff=0.4)
+    return InputError(
+        f"{place} has no column {column!r} but {', '.join(map(repr, names))}"
+        f"{f' (did you mean {nearest[0]!r}?)' if nearest else ''}; "
+        f"{SET_COLUMNS}."
+    )
+
+
+def _parquet_records(path: Path, source: str, target: str) -> Iterator[dict[str, Any]]:
+    with pyarrow.parquet.ParquetFile(path) as file:
+        known = [file.schema.column(index).path for index in range(len(file.schema))]
+        for column in (source, target):
+            if column not in known:
+                raise unknown_column(column, known, str(path))
+        for batch in file.iter_batches(columns=[source, target], batch_size=10_000):
+            yield from batch.to_pylist()
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader((line + "\n" for line in read_lines(path)), strict=True)
+    width = None
+    while True:
+        # Where the row starts: a quoted cell may run over several lines.
+        number = reader.line_num + 1
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            raise InputError(
+                f"{path}, line {number}: {error}; quote the cells of a CSV file as RFC 4180 has it."
+            ) from None
+        if cells is None:
+            return
+        if cells:
+            width = width or len(cells)
+            if len(cells) != width:
+                raise InputError(
+                    f"{path}, line {number} has {len(cells)} cells where the first row has {width}; "
+                    "put cells that hold commas into quotes."
+                )
+            yield number, cells
+
+
+def _pairs_of_cells(path: Path, rows: Iterator[tuple[int, list[str]]], source: Column, target: Column) -> Pairs:
+    if isinstance(source, int) and isinstance(target, int):
+        first, second = source - 1, target - 1
+        if min(first, second) < 0:
+            raise InputError(f"Columns {source} and {target} of {path}: numbers start at 1; {SET_COLUMNS}.")
+    else:
+        header = next(rows, (1, []))[1]
+        if not header:
+            return
+        first, second = _position(header, source, path), _position(header, target, path)
+    needed = max(first, second) + 1
+    for number, cells in rows:
+        if len(cells) < needed:
+            raise InputError(
+                f"{path}, line {number} has {len(cells)} columns, but column {needed} is asked for; "
+                f"mend the line, or {SET_COLUMNS}."
+            )
+        yield cells[first], cells[second]
+
+
+def _position(header: list[str], column: Column, path: Path) -> int:
+    if column not in header:
+        raise unknown_column(column, header, f"{path}, line 1,")
+    if header.count(str(column)) > 1:
+        raise InputError(f"{path}, line 1 names the column {column!r} twice; give every column a name of its own.")
+    return header.index(str(column))
+
+
+def _parse_object(line: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"this is not JSON ({error}); write one JSON object per line.") from None
+    if not isinstance(record, dict):
+        raise InputError(f"{reprlib.repr(record)} is not a JSON object; write one JSON object per line.")
+    return record
+
+
+def _value(record: dict[str, Any], column: str) -> object:
+    if column in record:
+        return record[column]
+    value: object = record
+    for key in column.split("."):
+        if value is None:
+            return None
+        if not isinstance(value, dict) or key not in value:
+            raise unknown_column(column, _leaves(record), "the object")
+        value = value[key]
+    return value
+
+
+def _leaves(record: dict[str, Any]) -> Iterator[str]:
+    for name, value in record.items():
+        if isinstance(value, dict):
+            yield from (f"{name}.{leaf}" for leaf in _leaves(value))
+        else:
+            yield name
+
+
+def _text(value: object, column: str) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"column {column!r} holds {reprlib.repr(value)}, which is not text; mend or remove the row.")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InputError(
+            f"column {column!r} holds half a character (a lone surrogate); mend or remove the row."
+        ) from None
+    return value

@@ -1,0 +1,88 @@
+"""The store: sentence pairs read once, then kept on disk by `datasets` under the hash of the bytes they came from.
+
+A `Dataset` is memory-mapped, so a corpus may be larger than memory. The key is the content and never a path, a size or
+a time stamp: a changed file is always read anew. What fails half-way leaves nothing behind that a later start would
+trust.
+"""
+
+import hashlib
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import datasets
+from datasets import Dataset, Features, Value
+from datasets.exceptions import DatasetGenerationError
+
+from dragoman.errors import InputError
+from dragoman.text import lines, readers
+from dragoman.text.lines import open_bytes
+from dragoman.text.readers import Pairs
+
+FEATURES = Features({"source": Value("string"), "target": Value("string")})
+
+
+def store(pairs: Callable[[], Pairs], key: str, subject: str) -> Dataset:
+    """The pairs as a `Dataset` with the text columns `source` and `target`; `pairs` is called only if `key` is new.
+
+    `subject` stands for the pairs in the error that tells that there are none.
+    """
+
+    def rows() -> Iterator[dict[str, str]]:
+        source = None
+        for source, target in pairs():
+            yield {"source": source, "target": target}
+        # Here and not after, or `datasets` would keep the empty corpus.
+        if source is None:
+            raise InputError(f"{subject} holds no sentence pair; give a file that does.")
+
+    try:
+        with quiet():
+            return Dataset.from_generator(rows, features=FEATURES, fingerprint=key)
+    except DatasetGenerationError as error:
+        if isinstance(error.__cause__, InputError):
+            raise error.__cause__ from None
+        if isinstance(error.__cause__, OSError):
+            raise _unusable_cache(error.__cause__) from error
+        raise
+    except (OSError, ValueError) as error:
+        raise _unusable_cache(error) from error
+
+
+def fingerprint(paths: Iterable[Path], *facts: object) -> str:
+    """SHA-256 over the bytes of the files, in order, over `facts` (how they are read) and over the readers' code."""
+    digest = hashlib.sha256(repr(facts).encode())
+    for path in (*paths, Path(lines.__file__), Path(readers.__file__)):
+        with open_bytes(path) as stream:
+            digest.update(path.suffix.encode() + hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """`datasets` and the hub client without log lines and, unless a terminal shows them, without progress bars."""
+    loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    # Set, the variable is the user's own choice, and `datasets` warns whoever overrides it.
+    unset = datasets.config.HF_DATASETS_DISABLE_PROGRESS_BARS is None
+    hide = unset and not sys.stderr.isatty() and not datasets.are_progress_bars_disabled()
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    if hide:
+        datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if hide:
+            datasets.enable_progress_bars()
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _unusable_cache(error: Exception) -> InputError:
+    return InputError(
+        f"The corpus cannot be kept in {datasets.config.HF_DATASETS_CACHE} ({error}); "
+        "make room there, delete it, or set HF_DATASETS_CACHE to another folder."
+    )

@@ -1,0 +1,144 @@
+"""Text ↔ ids by SentencePiece. Knows nothing of batches, models or corpora beyond iterables of lines."""
+
+import io
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import sentencepiece
+
+from dragoman.errors import InputError
+from dragoman.files import write_bytes
+from dragoman.ids import BOS, EOS, PAD, UNK
+
+# Everything at which some program would end a line: no decoded text may hold any of it.
+LINE_BREAKS = dict.fromkeys(map(ord, "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"), " ")
+JOINT, SOURCE, TARGET = "tokenizer.model", "tokenizer.source.model", "tokenizer.target.model"
+
+
+class Tokenizer:
+    """One trained SentencePiece model, whose special ids are those of `dragoman.ids`."""
+
+    def __init__(self, model: bytes, *, name: str) -> None:
+        self.model = model
+        try:
+            self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+            special = [getattr(self._processor, f"{key}_id")() for key in ("pad", "bos", "eos", "unk")]
+        except Exception as error:  # sentencepiece raises bare RuntimeErrors and worse for a damaged file
+            raise InputError(f"{name} is not a SentencePiece model, or is damaged.") from error
+        if special != [PAD, BOS, EOS, UNK]:
+            raise InputError(
+                f"{name} gives pad, bos, eos and unk the ids {special}, but Dragoman needs {[PAD, BOS, EOS, UNK]}."
+            )
+
+    def __len__(self) -> int:
+        return self._processor.get_piece_size()
+
+    def encode(self, text: str) -> list[int]:
+        """Text → ids, without BOS and EOS."""
+        return self._processor.encode(_sound(text))
+
+    def encode_all(self, texts: list[str]) -> list[list[int]]:
+        """Many texts → ids, by as many threads as there are cores."""
+        return self._processor.encode([_sound(text) for text in texts])
+
+    def decode(self, ids: list[int]) -> str:
+        """Ids → text. Never holds a line break, whatever the ids: byte pieces could spell any of them."""
+        return self._processor.decode(ids).translate(LINE_BREAKS)
+
+    def pieces(self, ids: list[int]) -> list[str]:
+        """The piece of each id; one that begins a word begins with "▁"."""
+        return [self._processor.id_to_piece(id) for id in ids]
+
+
+def _sound(text: str) -> str:
+    """Lone surrogates, which no UTF-8 file can hold but a Python string can, become question marks."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+class Tokenizers(NamedTuple):
+    """The tokenizer of each side; one and the same where they share a vocabulary."""
+
+    source: Tokenizer
+    target: Tokenizer
+
+    @classmethod
+    def load(cls, folder: Path) -> "Tokenizers":
+        """From a run folder; InputError where there are none or they are damaged."""
+        if (folder / JOINT).is_file():
+            joint = Tokenizer((folder / JOINT).read_bytes(), name=str(folder / JOINT))
+            return cls(joint, joint)
+        if not (folder / SOURCE).is_file() or not (folder / TARGET).is_file():
+            raise InputError(f"{folder} holds no tokenizer ({JOINT}, or {SOURCE} and {TARGET}).")
+        source, target = (Tokenizer((folder / name).read_bytes(), name=str(folder / name)) for name in (SOURCE, TARGET))
+        return cls(source, target)
+
+    def save(self, folder: Path) -> None:
+        """Into a run folder."""
+        if self.source is self.target:
+            write_bytes(folder / JOINT, self.source.model)
+        else:
+            write_bytes(folder / SOURCE, self.source.model)
+            write_bytes(folder / TARGET, self.target.model)
+
+
+class SentencePiece:
+    """How to train tokenizers: Kudo and Richardson 2018; unigram: Kudo 2018, BPE: Sennrich et al. 2016.
+
+    `vocab_size` pieces in all, per side unless `joint`. With `byte_fallback` a character outside `character_coverage`
+    is spelt in bytes instead of becoming UNK, so that no text is lost.
+    """
+
+    def __init__(
+        self, *, model_type: str, vocab_size: int, joint: bool, byte_fallback: bool, character_coverage: float
+    ) -> None:
+        if model_type not in ("unigram", "bpe"):
+            raise ValueError(f"`model_type` ({model_type}) must be unigram or bpe.")
+        self.model_type = model_type
+        self.vocab_size = vocab_size
+        self.joint = joint
+        self.byte_fallback = byte_fallback
+        self.character_coverage = character_coverage
+
+    def train(self, source: Iterable[str], target: Iterable[str]) -> Tokenizers:
+        """Learn from the lines of the training split; InputError where they do not allow `vocab_size` pieces."""
+        if self.joint:
+            joint = self._train(line for lines in (source, target) for line in lines)
+            return Tokenizers(joint, joint)
+        return Tokenizers(self._train(iter(source)), self._train(iter(target)))
+
+    def _train(self, lines: Iterator[str]) -> Tokenizer:
+        model = io.BytesIO()
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=lines,
+                model_writer=model,
+                model_type=self.model_type,
+                vocab_size=self.vocab_size,
+                byte_fallback=self.byte_fallback,
+                character_coverage=self.character_coverage,
+                pad_id=PAD,
+                bos_id=BOS,
+                eos_id=EOS,
+                unk_id=UNK,
+                max_sentence_length=1 << 16,
+                num_threads=1,  # several threads add floats in an order of their own: not the same model every time
+                minloglevel=3,
+            )
+        except (RuntimeError, OSError) as error:
+            raise InputError(self._explain(str(error))) from error
+        return Tokenizer(model.getvalue(), name="the new tokenizer")
+
+    def _explain(self, message: str) -> str:
+        if too_high := re.search(r"Vocabulary size too high \(\d+\).*<= (\d+)", message):
+            return (
+                f"`tokenizer.vocab_size` ({self.vocab_size}) is larger than this corpus allows:"
+                f" set it to {too_high[1]} or less."
+            )
+        if too_low := re.search(r"[Vv]ocabulary size is smaller than required_chars\. \d+ vs (\d+)", message):
+            return (
+                f"`tokenizer.vocab_size` ({self.vocab_size}) is too small for the characters of this corpus:"
+                f" set it to more than {too_low[1]}, or lower `tokenizer.character_coverage`."
+            )
+        return f"SentencePiece could not learn a tokenizer with `tokenizer.vocab_size` {self.vocab_size}: {message}"

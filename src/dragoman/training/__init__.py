@@ -1,0 +1,1 @@
+"""Everything that imports lightning, but for the data module."""

@@ -1,0 +1,102 @@
+"""What one watches: a bar with loss, tokens/s and time left on a terminal, a line now and then in a log."""
+
+import logging
+import sys
+import time
+from typing import Any
+
+import lightning as L
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+log = logging.getLogger("dragoman")
+
+HEARTBEAT = 60.0  # seconds without a line in a log before there is one all the same
+
+
+class ShowProgress(L.Callback):
+    """Shows and logs training loss, learning rate and target tokens per second every `every` optimizer steps.
+
+    tokens/s counts what the loss counts, target tokens without padding, over the time spent in training steps and on
+    fetching their batches; validation is left out. The time left is that of the steps left at the speed since the start.
+    """
+
+    def __init__(self, *, every: int) -> None:
+        self.every = every
+        self.bar: Progress | None = None
+        self.recent = ""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        log.info(
+            "training %s parameters to step %s",
+            *(f"{sum(p.numel() for p in pl_module.parameters()):,}", f"{trainer.max_steps:,}"),
+        )
+        self.began = self.last_line = self.window_began = time.perf_counter()
+        self.first_step, self.paused = trainer.global_step, 0.0
+        if sys.stderr.isatty() and trainer.is_global_zero:
+            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("steps  {task.description}"))
+            self.bar = Progress(*columns, console=Console(stderr=True))
+            self.bar.add_task("", total=trainer.max_steps, completed=trainer.global_step)
+            self.bar.start()
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        step = trainer.global_step
+        if step % self.every == 0 or step == trainer.max_steps:
+            self._measure(trainer, pl_module, step)
+        if self.bar is not None:
+            self.bar.update(self.bar.task_ids[0], completed=step, description=self.recent)
+        elif trainer.is_global_zero and self.recent and time.perf_counter() - self.last_line > HEARTBEAT:
+            self._line(f"step {step:,}: {self.recent}")
+
+    def _measure(self, trainer: L.Trainer, pl_module: Any, step: int) -> None:
+        now = time.perf_counter()
+        loss, tokens = pl_module.take_sums()
+        speed = tokens * trainer.world_size / (now - self.window_began - self.paused)
+        self.window_began, self.paused = now, 0.0
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        metrics = {"train_loss": loss / max(1.0, tokens), "learning_rate": rate, "tokens_per_second": speed}
+        for logger in trainer.loggers:
+            logger.log_metrics(metrics, step=step)
+        left = (now - self.began) / max(1, step - self.first_step) * (trainer.max_steps - step)
+        self.recent = f"loss {metrics['train_loss']:.3f}, {speed:,.0f} tokens/s, {clock(left)} left"
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.validation_began = time.perf_counter()
+        if self.bar is not None:
+            self.bar.update(self.bar.task_ids[0], description="validating")
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.paused += time.perf_counter() - self.validation_began
+        metrics = trainer.callback_metrics
+        if trainer.is_global_zero:
+            self._line(
+                f"step {trainer.global_step:,}: {self.recent}; validation loss {metrics['validation_loss']:.3f},"
+                f" BLEU {metrics['bleu']:.2f}"
+            )
+
+    def _line(self, text: str) -> None:
+        self.last_line = time.perf_counter()
+        if self.bar is None:
+            log.info("%s", text)
+        else:
+            self.bar.console.print(text, highlight=False)
+
+    def _close(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._close()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        self._close()
+
+
+def clock(seconds: float) -> str:
+    """1:02:03 or 2:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

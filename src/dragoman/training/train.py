@@ -1,0 +1,153 @@
+"""A configuration → a trained, scored run folder: the whole road, resumable anywhere."""
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+
+from dragoman.build import build
+from dragoman.data.module import TranslationData, train_tokenizers
+from dragoman.errors import InputError
+from dragoman.evaluation.evaluate import evaluate
+from dragoman.evaluation.scores import bleu
+from dragoman.run import LAST, PREVIOUS, Run, begin_run, continue_run, open_run
+from dragoman.text.splits import Splits
+from dragoman.text.tokenizer import Tokenizers
+from dragoman.training.checkpoints import Checkpoints
+from dragoman.training.precision import best_precision
+from dragoman.training.scoring import ScoreTranslations
+from dragoman.training.task import TranslationTask
+from dragoman.translator import Translator
+
+log = logging.getLogger("dragoman")
+
+
+def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Train to `trainer.max_steps`, or go on to it, then score the test set; returns what scores.json holds.
+
+    A run that is finished is not trained again, its scores are returned. InputError for whatever the user can mend,
+    among it a folder that holds a run of another identity.
+    """
+    quiet_lightning()
+    config["trainer"]["precision"] = best_precision(config["trainer"]["precision"], config["trainer"]["accelerator"])
+    run = open_run(folder, config)
+    last = last_checkpoint(folder)
+    scores = run.scores() if run else None
+    if scores and last and steps_in(last) >= config["trainer"]["max_steps"]:
+        log.info("%s is finished; raise `trainer.max_steps` to train it further", folder)
+        return scores
+    L.seed_everything(config["seed"], workers=True, verbose=False)
+    splits = build(config["corpus"], path="corpus").splits()
+    tokenizers = run.tokenizers() if run else train_tokenizers(splits.train, build(config["tokenizer"], path="tokenizer"))
+    check_vocabularies(config, tokenizers)
+    data = TranslationData(
+        splits, tokenizers, **config["data"], seed=config["seed"], num_workers=config["num_workers"]
+    )
+    data.setup()
+    model = build(config["model"], path="model")
+    if run is None:
+        begin_run(folder, config, tokenizers)
+    else:
+        continue_run(run, config)
+    fit(config, folder, data, model, last)
+    return score_run(folder, splits, config)
+
+
+def fit(config: dict[str, Any], folder: Path, data: TranslationData, model: Any, last: Path | None) -> None:
+    """Lightning's part: the loop, then the best checkpoint or the average of several."""
+    task = TranslationTask(
+        model=model,
+        optimizer=build(config["optimizer"], path="optimizer"),
+        schedule=build(config["schedule"], path="schedule"),
+        label_smoothing=config["label_smoothing"],
+        seed=config["seed"],
+    )
+    checked = first_sentences(data.splits.validation, config["validation"]["sentences"])
+    search = build(config["validation"]["search"], path="validation.search")
+    translator = Translator(model, data.tokenizers, search)
+    scoring = ScoreTranslations(translator, *checked)
+    callbacks = [waiting(callback, folder) for callback in build(config["callbacks"], path="callbacks").values()]
+    checkpoints = next(callback for callback in callbacks if isinstance(callback, Checkpoints))
+    settings = dict(config["trainer"])
+    # Lightning counts batches where we count optimizer steps.
+    settings["val_check_interval"] *= settings["accumulate_grad_batches"]
+    trainer = build(settings, path="trainer")(
+        default_root_dir=folder,
+        callbacks=[scoring, *callbacks],
+        logger=[waiting(logger, folder) for logger in build(config["logger"], path="logger").values()],
+        max_epochs=-1,  # the stream of batches has no end; steps are what is counted
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+    )
+    if last:
+        log.info("going on from step %s", f"{steps_in(last):,}")
+    trainer.fit(task, data, ckpt_path=last, weights_only=True)
+    model.eval()
+    if trainer.is_global_zero:
+        checkpoints.finish(model, lambda: bleu(translator(checked[0]), checked[1]))
+
+
+def score_run(folder: Path, splits: Splits, config: dict[str, Any]) -> dict[str, Any]:
+    """Translate the test set with the weights that are kept, as `evaluate.py` would, and write the scores."""
+    source, reference = first_sentences(splits.test, config["test_sentences"])
+    log.info("translating the test set (%s sentences)", f"{len(source):,}")
+    run = Run(folder)
+    evaluate(Translator.load(folder), source, reference, folder, {"search": run.config["search"]})
+    scores = run.scores()
+    assert scores is not None
+    return scores
+
+
+def first_sentences(text: Any, count: int | None) -> tuple[list[str], list[str]]:
+    """Sources and references of a split, all or the first `count`."""
+    part = text if count is None else text.select(range(min(count, len(text))))
+    return list(part["source"]), list(part["target"])
+
+
+def waiting(thing: Any, folder: Path) -> Any:
+    """What was left partial waits for the run folder."""
+    return thing(folder=folder) if callable(thing) else thing
+
+
+def check_vocabularies(config: dict[str, Any], tokenizers: Tokenizers) -> None:
+    """The model is built from numbers alone: they must be those of the tokenizers."""
+    for side, tokenizer in zip(("source", "target"), tokenizers, strict=True):
+        asked = config["model"][f"{side}_vocab_size"]
+        if asked != len(tokenizer):
+            raise InputError(
+                f"`model.{side}_vocab_size` is {asked}, but the {side} tokenizer has {len(tokenizer)} pieces:"
+                " leave it at ${tokenizer.vocab_size}."
+            )
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that a run can go on from; the one before it, if a kill fell between two renames."""
+    return next((folder / name for name in (LAST, PREVIOUS) if (folder / name).is_file()), None)
+
+
+def steps_in(checkpoint: Path) -> int:
+    """The optimizer steps that a checkpoint has behind it."""
+    try:
+        return torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"]
+    except Exception as error:  # a damaged file can fail in as many ways as there are readers below
+        raise InputError(f"{checkpoint} is damaged: remove it to go on from {PREVIOUS}, or to start anew.") from error
+
+
+def quiet_lightning() -> None:
+    """Its tips and the warnings that do not apply here; what is worth saying we say."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",
+        ".*isinstance.treespec, LeafSpec.*",
+        ".*lr_scheduler.step.*before.*optimizer.step.*",
+        ".*Checkpoint directory.*exists and is not empty.*",
+        ".*`IterableDataset` has `__len__`.*",
+    ):
+        warnings.filterwarnings("ignore", message)

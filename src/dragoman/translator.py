@@ -1,0 +1,179 @@
+"""Sentences → sentences: what a program imports. Loads neither lightning nor datasets nor hydra."""
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from dragoman.alignment import align
+from dragoman.data.batch import pad_sources
+from dragoman.errors import InputError
+from dragoman.models import Ensemble, Seq2Seq
+from dragoman.run import Run
+from dragoman.search import Hypothesis, Search
+from dragoman.text.tokenizer import Tokenizers
+
+log = logging.getLogger("dragoman")
+
+SENTENCE_END = re.compile(r"[.!?…。！？]['\"»”’)\]]*$")
+
+
+class Translation(NamedTuple):
+    """One translation of a line. `score` is the search's and `alignment` pairs of word numbers, source then target."""
+
+    text: str
+    score: float
+    alignment: list[tuple[int, int]]
+
+
+class Piece(NamedTuple):
+    """A part of a line that is translated in one go, and the number of source words before it."""
+
+    line: int
+    ids: list[int]
+    words_before: int
+
+
+class Translator:
+    """Translates lines of text with a model, its tokenizers and a search.
+
+    Lines are sorted by length, cut into batches of at most `batch_tokens` source tokens, padding included, and come
+    back in their own order. A line without words becomes an empty line; one that is longer than `search.max_source`
+    tokens is cut at sentence ends, translated in pieces and rejoined, with a warning.
+    """
+
+    def __init__(
+        self, model: Seq2Seq, tokenizers: Tokenizers, search: Search, *, batch_tokens: int = 2048, aligned: bool = False
+    ) -> None:
+        if search.max_source > model.max_length:
+            raise InputError(
+                f"`search.max_source` ({search.max_source}) must not exceed the model's `max_length`"
+                f" ({model.max_length})."
+            )
+        self.model = model
+        self.tokenizers = tokenizers
+        self.search = search
+        self.batch_tokens = batch_tokens
+        self.aligned = aligned
+
+    @classmethod
+    def load(
+        cls,
+        run: str | Path | Sequence[str | Path],
+        *,
+        search: Search | None = None,
+        device: str = "auto",
+        batch_tokens: int = 2048,
+        aligned: bool = False,
+    ) -> "Translator":
+        """From a run folder, or several for an ensemble; with the run's own search unless another is given.
+
+        `device`: cpu, cuda or auto. InputError where a folder is not a finished run, or the runs do not share their
+        vocabularies.
+        """
+        folders = [run] if isinstance(run, str | Path) else list(run)
+        runs = [Run(folder) for folder in folders]
+        if not runs:
+            raise InputError("`run` names no run folder.")
+        tokenizers = runs[0].tokenizers()
+        for other in runs[1:]:
+            theirs = other.tokenizers()
+            if [side.model for side in theirs] != [side.model for side in tokenizers]:
+                raise InputError(f"{runs[0].folder} and {other.folder} have different tokenizers: no ensemble of them.")
+        models = [one.model() for one in runs]
+        model = models[0] if len(models) == 1 else Ensemble(models).eval()
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        chosen = search or runs[0].search()
+        return cls(model.to(device), tokenizers, chosen, batch_tokens=batch_tokens, aligned=aligned)
+
+    def __call__(self, lines: Iterable[str]) -> list[str]:
+        """The best translation of each line."""
+        return [best[0].text for best in self.translate(lines)]
+
+    def translate(self, lines: Iterable[str], *, chunk: int = 4096) -> Iterator[list[Translation]]:
+        """The translations of each line, best first, as they come: `chunk` lines are read and sorted at a time."""
+        iterator = enumerate(lines, start=1)
+        while numbered := list(islice(iterator, chunk)):
+            yield from self._translate_chunk(numbered)
+
+    def _translate_chunk(self, numbered: list[tuple[int, str]]) -> list[list[Translation]]:
+        pieces = [piece for number, line in numbered for piece in self._cut(number, line)]
+        found: dict[int, list[list[Translation]]] = {number: [] for number, _ in numbered}
+        translated: list[list[Translation]] = [[] for _ in pieces]
+        for batch in by_length([len(piece.ids) + 1 for piece in pieces], self.batch_tokens):
+            for index, best in zip(batch, self._translate_batch([pieces[i] for i in batch]), strict=True):
+                translated[index] = best
+        for piece, best in zip(pieces, translated, strict=True):
+            found[piece.line].append(best)
+        return [join(found[number]) for number, _ in numbered]
+
+    def _translate_batch(self, pieces: list[Piece]) -> list[list[Translation]]:
+        device = next(self.model.parameters()).device
+        found = self.search(self.model, pad_sources([piece.ids for piece in pieces]).to(device))
+        return [
+            [self._translation(piece, hypothesis) for hypothesis in hypotheses]
+            for piece, hypotheses in zip(pieces, found, strict=True)
+        ]
+
+    def _translation(self, piece: Piece, hypothesis: Hypothesis) -> Translation:
+        text = self.tokenizers.target.decode(hypothesis.ids)
+        if not self.aligned:
+            return Translation(text, hypothesis.score, [])
+        pairs = align(self.model, self.tokenizers, piece.ids, hypothesis.ids)
+        return Translation(text, hypothesis.score, [(source + piece.words_before, target) for source, target in pairs])
+
+    def _cut(self, number: int, line: str) -> list[Piece]:
+        """One piece for an ordinary line, none for one without words, several for one that is too long."""
+        ids = self.tokenizers.source.encode(line) if line.strip() else []
+        limit = self.search.max_source - 1  # EOS takes a place
+        if len(ids) <= limit:
+            return [Piece(number, ids, 0)] if ids else []
+        pieces = self.tokenizers.source.pieces(ids)
+        ends = cut_points(pieces, limit)
+        log.warning(
+            "Line %d has %d tokens, more than `search.max_source` (%d): translated in %d pieces.",
+            *(number, len(ids) + 1, self.search.max_source, len(ends)),
+        )
+        starts = [0, *ends[:-1]]
+        begins_word = [piece.startswith("▁") for piece in pieces]
+        return [Piece(number, ids[a:b], sum(begins_word[:a])) for a, b in zip(starts, ends, strict=True)]
+
+
+def by_length(lengths: list[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Indices in batches of similar length, longest first: longest × count ≤ `batch_tokens`, or a single one."""
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    while order:
+        count = max(1, batch_tokens // max(1, lengths[order[0]]))
+        yield order[:count]
+        order = order[count:]
+
+
+def cut_points(pieces: list[str], limit: int) -> list[int]:
+    """Where to end each part so that none has more than `limit` pieces: after a sentence, else a word, else anywhere."""
+    ends, start = [], 0
+    while len(pieces) - start > limit:
+        word_starts = [i for i in range(start + 1, start + limit + 1) if pieces[i].startswith("▁")]
+        sentence_starts = [i for i in word_starts if SENTENCE_END.search(pieces[i - 1])]
+        start = (sentence_starts or word_starts or [start + limit])[-1]
+        ends.append(start)
+    return [*ends, len(pieces)]
+
+
+def join(parts: list[list[Translation]]) -> list[Translation]:
+    """The n-best translations of a line from those of its parts: rank by rank, scores added, target words counted on."""
+    if not parts:
+        return [Translation("", 0.0, [])]
+    whole = []
+    for same_rank in zip(*parts, strict=False):
+        words_before, alignment = 0, []
+        for part in same_rank:
+            alignment += [(source, target + words_before) for source, target in part.alignment]
+            words_before += len(part.text.split())
+        text = " ".join(part.text for part in same_rank if part.text)
+        whole.append(Translation(text, sum(part.score for part in same_rank), alignment))
+    return whole
