@@ -17,8 +17,6 @@ from urllib.parse import quote
 
 import hydra
 import yaml
-from entry_help import COMPOSITION_ERRORS, explain, help_text, nearest, one_line, walk
-from entry_literals import LITERAL, Literals
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -28,6 +26,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dragoman.errors import InputError
+from entry_help import COMPOSITION_ERRORS, explain, help_text, nearest, one_line, walk
+from entry_literals import LITERAL, Literals
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[1] / "configs"
 RAW = os.environ.get("HYDRA_FULL_ERROR") == "1"

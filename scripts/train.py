@@ -8,11 +8,15 @@ from entry import entry
 
 def main(config: dict[str, Any]) -> None:
     """Train, or go on, or tell what a finished run scored; then show a few translations."""
-    from dragoman.training.train import train  # here, so that --help and a misspelt key need not wait for torch
+    from dragoman.training.train import show_examples, train  # here: --help need not wait for torch
 
     folder = Path(config["run_dir"])
-    scores = train(config, folder / config["sweep"] if config["sweep"] else folder)
-    print(scores)
+    if config["sweep"]:
+        folder /= config["sweep"]
+    for score in train(config, folder):
+        print(score)
+    for source, translation in show_examples(folder, config["examples"]):
+        print(f"\n{source}\n  → {translation}")
 
 
 if __name__ == "__main__":

@@ -13,9 +13,7 @@ from dragoman.text.tokenizer import Tokenizers
 
 
 @torch.inference_mode()
-def align(
-    model: Seq2Seq, tokenizers: Tokenizers, source: list[int], target: list[int]
-) -> list[tuple[int, int]]:
+def align(model: Seq2Seq, tokenizers: Tokenizers, source: list[int], target: list[int]) -> list[tuple[int, int]]:
     """(source word, target word) for each target word, counted from 0 by white space: the Pharaoh format's pairs.
 
     The target is forced through the model; the word whose pieces got most of the weight, all layers and heads taken

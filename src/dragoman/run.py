@@ -52,7 +52,7 @@ class Run:
 
     def search(self) -> Search:
         """The search that the run was configured with."""
-        return build(self._part("search"), resolve=own_class, path="search")
+        return build_search(self._part("search"))
 
     def corpus(self) -> Any:
         """The corpus that the run was trained on; reads it only when asked for a split."""
@@ -73,8 +73,15 @@ class Run:
         if not isinstance(part, dict):
             raise InputError(f"{self.folder / CONFIG} lacks `{key}`.")
         if key != "corpus" and "${" in str(part):  # a corpus holds paths, whose characters are the user's own
-            raise InputError(f"{self.folder / CONFIG}: `{key}` holds an interpolation (${{…}}) where only values may be.")
+            raise InputError(
+                f"{self.folder / CONFIG}: `{key}` holds an interpolation (${{…}}) where only values may be."
+            )
         return part
+
+
+def build_search(config: dict[str, Any]) -> Search:
+    """A search from its configuration."""
+    return build(config, resolve=own_class, path="search")
 
 
 def open_run(folder: Path, config: dict[str, Any]) -> Run | None:

@@ -154,7 +154,7 @@ def by_length(lengths: list[int], batch_tokens: int) -> Iterator[list[int]]:
 
 
 def cut_points(pieces: list[str], limit: int) -> list[int]:
-    """Where to end each part so that none has more than `limit` pieces: after a sentence, else a word, else anywhere."""
+    """Where to end each part so that none has over `limit` pieces: after a sentence, else a word, else anywhere."""
     ends, start = [], 0
     while len(pieces) - start > limit:
         word_starts = [i for i in range(start + 1, start + limit + 1) if pieces[i].startswith("▁")]
@@ -165,7 +165,7 @@ def cut_points(pieces: list[str], limit: int) -> list[int]:
 
 
 def join(parts: list[list[Translation]]) -> list[Translation]:
-    """The n-best translations of a line from those of its parts: rank by rank, scores added, target words counted on."""
+    """The n-best translations of a line from those of its parts: rank by rank, scores added, words counted on."""
     if not parts:
         return [Translation("", 0.0, [])]
     whole = []

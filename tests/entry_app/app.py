@@ -10,9 +10,8 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1] / "scripts"))
 
-from entry import entry  # noqa: E402
-
 from dragoman.errors import InputError  # noqa: E402
+from entry import entry  # noqa: E402
 
 
 def main(config: dict[str, Any]) -> None:

@@ -4,12 +4,12 @@ import itertools
 
 import pytest
 import torch
-from models_for_tests import sources, transformer
 from torch import nn
 
 from dragoman.data.batch import pad
 from dragoman.ids import BOS, EOS, PAD
 from dragoman.models import Ensemble, select
+from models_for_tests import sources, transformer
 
 SETTINGS = [
     {

@@ -5,12 +5,12 @@ import math
 
 import pytest
 import torch
-from models_for_tests import EndsSentences, sources, transformer
 
 from dragoman.data.batch import collate
 from dragoman.ids import BOS, EOS, PAD, UNK
 from dragoman.models import Ensemble
 from dragoman.search import Beam, Greedy, Sampling
+from models_for_tests import EndsSentences, sources, transformer
 
 LENGTHS = {"max_source": 64, "length_ratio": 1.0, "length_extra": 6}
 

@@ -3,7 +3,7 @@
 Shapes: B sentences, S source positions, T target positions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,11 +28,11 @@ def pad(rows: Sequence[Sequence[int]]) -> Tensor:
     return torch.from_numpy(padded)
 
 
-def pad_sources(sources: Sequence[Sequence[int]]) -> Tensor:
+def pad_sources(sources: Iterable[Iterable[int]]) -> Tensor:
     """Bare ids → (B, S), each ended by EOS."""
     return pad([[*ids, EOS] for ids in sources])
 
 
-def collate(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> Batch:
+def collate(sources: Iterable[Iterable[int]], targets: Iterable[Iterable[int]]) -> Batch:
     """Bare ids of both sides → a batch."""
     return Batch(pad_sources(sources), pad([[BOS, *ids, EOS] for ids in targets]))

@@ -35,7 +35,7 @@ class Pairs(torch_data.Dataset):
         return collate(rows(table["source"]), rows(table["target"]))
 
 
-def as_it_is(batch: Batch) -> Batch:
+def as_it_is(batch: Any) -> Any:
     """What the dataset fetched is a batch already."""
     return batch
 
@@ -81,9 +81,7 @@ class TranslationData(L.LightningDataModule):
         trainer = self.trainer
         assert trainer is not None
         seen = trainer.global_step * trainer.accumulate_grad_batches
-        return self._loader(
-            self.train, self._sampler(start=seen, rank=trainer.global_rank, world=trainer.world_size)
-        )
+        return self._loader(self.train, self._sampler(start=seen, rank=trainer.global_rank, world=trainer.world_size))
 
     def val_dataloader(self) -> torch_data.DataLoader:
         """Every usable validation pair, once, in the same batches each time."""

@@ -19,7 +19,9 @@ def bucket(lengths_N2: np.ndarray, batch_tokens: int, order: np.ndarray) -> list
     """
     longest = lengths_N2.max(1)
     if longest.max() > batch_tokens:
-        raise InputError(f"`data.batch_tokens` ({batch_tokens}) must hold the longest sentence ({longest.max()} tokens).")
+        raise InputError(
+            f"`data.batch_tokens` ({batch_tokens}) must hold the longest sentence ({longest.max()} tokens)."
+        )
     by_length = order[np.lexsort((lengths_N2[order, 0], longest[order]))]
     batches, start = [], 0
     for end in range(1, len(by_length) + 1):

@@ -2,22 +2,62 @@
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dragoman.console import watched
+from dragoman.errors import InputError
 from dragoman.evaluation.scores import Score, score
 from dragoman.files import write_text
+from dragoman.run import SCORES, Run, build_search
+from dragoman.text.lines import read_parallel
 from dragoman.translator import Translator
 
 HYPOTHESES, REFERENCE, SOURCE = "hypotheses.txt", "reference.txt", "source.txt"
 
 
+def evaluate_run(
+    run: str | Sequence[str],
+    *,
+    source: str | None,
+    reference: str | None,
+    output: Path | None,
+    search: dict[str, Any] | None,
+    device: str,
+    batch_tokens: int,
+) -> list[Score]:
+    """Score a run, or an ensemble of several, on its own test set or on two files, with its own search or another.
+
+    Writes into `output`; by default the run folder for its own test set, else a folder in it with the source's name.
+    """
+    folder = Path(run if isinstance(run, str) else run[0])
+    first = Run(folder)
+    translator = Translator.load(
+        run, search=build_search(search) if search else None, device=device, batch_tokens=batch_tokens
+    )
+    if (source is None) != (reference is None):
+        raise InputError("Give both `source=` and `reference=`, or neither for the run's own test set.")
+    if source is not None and reference is not None:
+        pairs = list(read_parallel(source, reference))
+        output = output or folder / Path(source).name
+    else:
+        split = first.corpus().split("test")
+        pairs = list(zip(split["source"], split["target"], strict=True))
+        output = output or folder
+    if not pairs:
+        raise InputError(f"{source} and {reference} are empty: there is nothing to score.")
+    facts = {"run": run, "source": source, "reference": reference, "search": search or first.config["search"]}
+    return evaluate(translator, pairs, output, facts)
+
+
 def evaluate(
-    translator: Translator, source: list[str], reference: list[str], output: Path, facts: dict[str, Any]
+    translator: Translator, pairs: Sequence[tuple[str, str]], output: Path, facts: dict[str, Any]
 ) -> list[Score]:
     """Writes source, hypotheses and reference, then scores.json with `facts` beside the scores, into `output`."""
+    source, reference = ([one_line(pair[side]) for pair in pairs] for side in (0, 1))
     began = time.perf_counter()
-    hypotheses = translator(source)
+    hypotheses = [found[0].text for found in watched(translator.translate(source), "translating", len(source))]
     seconds = time.perf_counter() - began
     scores = score(hypotheses, reference)
     for name, lines in ((SOURCE, source), (HYPOTHESES, hypotheses), (REFERENCE, reference)):
@@ -28,5 +68,15 @@ def evaluate(
         "seconds": round(seconds, 1),
         **facts,
     }
-    write_text(output / "scores.json", json.dumps(content, ensure_ascii=False, indent=2) + "\n")
+    write_text(output / SCORES, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
     return scores
+
+
+def one_line(text: str) -> str:
+    """A table's cell may hold line feeds; a line of the files that are written may not."""
+    return text.replace("\n", " ")
+
+
+def read_scores(content: dict[str, Any]) -> list[Score]:
+    """The scores that a scores.json holds."""
+    return [Score(**one) for one in content["scores"]]

@@ -28,6 +28,8 @@ def score(hypotheses: list[str], references: list[str]) -> list[Score]:
     Post 2018; Koehn 2004 for the intervals. InputError where the lists differ in length or are empty.
     """
     check_lengths(hypotheses, references)
+    # As the command line reads its files.
+    hypotheses, references = ([line.rstrip() for line in lines] for lines in (hypotheses, references))
     metrics: list[Any] = [BLEU(), CHRF(), TER()]
     scores = []
     for metric in metrics:

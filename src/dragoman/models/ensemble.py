@@ -15,12 +15,14 @@ from dragoman.models.seq2seq import Seq2Seq
 class Ensemble(Seq2Seq):
     """log mean exp of the members' log-probabilities. Sutskever et al. 2014, section 3.6."""
 
+    members: list[Seq2Seq]  # a ModuleList, which the type checker takes for a list of anything
+
     def __init__(self, members: list[Seq2Seq]) -> None:
         super().__init__()
         sizes = {member.target_vocab_size for member in members}
         if len(sizes) != 1:
             raise ValueError(f"The members of an ensemble must share one vocabulary; their sizes are {sorted(sizes)}.")
-        self.members = nn.ModuleList(members)
+        self.members = nn.ModuleList(members)  # type: ignore[assignment]
         self.max_length = min(member.max_length for member in members)
         self.target_vocab_size = sizes.pop()
 

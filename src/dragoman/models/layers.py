@@ -70,6 +70,8 @@ class GatedFeedForward(FeedForward):
 class SinusoidalPositions(nn.Module):
     """sin and cos of geometric wavelengths from 2π to 10000 · 2π. Vaswani et al. 2017, section 3.5."""
 
+    table: Tensor
+
     def __init__(self, dim: int, max_length: int) -> None:
         super().__init__()
         position = torch.arange(max_length)[:, None]
@@ -117,10 +119,10 @@ def xavier(linear: nn.Linear) -> nn.Linear:
     return linear
 
 
-NORMS = {"pre": PreNorm, "post": PostNorm}
-FEED_FORWARDS = {
+NORMS: dict[str, type[PostNorm]] = {"pre": PreNorm, "post": PostNorm}
+FEED_FORWARDS: dict[str, Callable[[int, int, float], nn.Module]] = {
     "relu": partial(FeedForward, activation=F.relu),
     "gelu": partial(FeedForward, activation=F.gelu),
     "swiglu": partial(GatedFeedForward, activation=F.silu),
 }
-POSITIONS = {"sinusoidal": SinusoidalPositions, "learned": LearnedPositions}
+POSITIONS: dict[str, Callable[[int, int], nn.Module]] = {"sinusoidal": SinusoidalPositions, "learned": LearnedPositions}

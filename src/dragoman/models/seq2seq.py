@@ -5,12 +5,10 @@ sentence.
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-Tree = TypeVar("Tree")
 
 
 class Seq2Seq(nn.Module, ABC):
@@ -45,7 +43,7 @@ class Seq2Seq(nn.Module, ABC):
         return self.advance(tgt_BT, self.start(memory), memory)[0]
 
 
-def select(tree: Tree, index: Tensor) -> Tree:
+def select(tree: Any, index: Tensor) -> Any:
     """Rows `index` of every tensor of a memory or state: expands, reorders and drops for every model."""
     if tree is None:
         return tree

@@ -83,6 +83,9 @@ class Transformer(Seq2Seq):
     all (source, target and output share one table), target (target and output do) or none. Lengths are in tokens.
     """
 
+    encoder: list[EncoderLayer]  # ModuleLists, which the type checker takes for lists of anything
+    decoder: list[DecoderLayer]
+
     def __init__(
         self,
         *,
@@ -126,12 +129,12 @@ class Transformer(Seq2Seq):
             return Embedding(vocab_size, dim, choose("positions", positions, POSITIONS)(dim, max_length), dropout)
 
         self.source = embedding(source_vocab_size)
-        self.encoder = nn.ModuleList(
+        self.encoder = nn.ModuleList(  # type: ignore[assignment]
             EncoderLayer(multi_head(encoder_attention), inner(), residual) for _ in range(encoder_layers)
         )
         self.encoder_norm = norm_type.last(dim)
         self.target = embedding(target_vocab_size)
-        self.decoder = nn.ModuleList(
+        self.decoder = nn.ModuleList(  # type: ignore[assignment]
             DecoderLayer(multi_head(decoder_attention), multi_head(cross_attention), inner(), residual)
             for _ in range(decoder_layers)
         )

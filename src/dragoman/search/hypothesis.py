@@ -32,6 +32,8 @@ class Search(ABC):
     the limit nothing else is allowed.
     """
 
+    nbest = 1  # hypotheses per sentence
+
     def __init__(self, *, max_source: int, length_ratio: float, length_extra: int) -> None:
         if max_source < 2 or length_ratio < 0 or length_extra < 1:
             raise ValueError(

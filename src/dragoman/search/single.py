@@ -19,9 +19,7 @@ Item = TypeVar("Item")
 
 
 class Single(Search):
-    """`rows` independent hypotheses per sentence; a sentence leaves the batch when all of its rows have ended."""
-
-    rows = 1
+    """`nbest` independent rows per sentence; a sentence leaves the batch when all of its rows have ended."""
 
     @abstractmethod
     def pick(self, log_probs_RV: Tensor, draws: list[random.Random]) -> Tensor:
@@ -29,7 +27,7 @@ class Single(Search):
 
     @torch.inference_mode()
     def __call__(self, model: Seq2Seq, src_BS: Tensor) -> list[list[Hypothesis]]:
-        B, K = len(src_BS), self.rows
+        B, K = len(src_BS), self.nbest
         memory = model.encode(src_BS)
         state = select(model.start(memory), torch.arange(B, device=src_BS.device).repeat_interleave(K))
         limits_B = self.limits(model, src_BS)
@@ -63,7 +61,7 @@ class Single(Search):
 
     def _draws(self, src_BS: Tensor) -> list[random.Random]:
         """No randomness by default: one unused source for each row."""
-        return [random.Random(0)] * (len(src_BS) * self.rows)
+        return [random.Random(0)] * (len(src_BS) * self.nbest)
 
 
 def group(rows: list[Item], sentence: int, size: int) -> list[Item]:
@@ -106,7 +104,7 @@ class Sampling(Single):
         self.temperature = temperature
         self.top_k = top_k
         self.top_p = top_p
-        self.rows = nbest
+        self.nbest = nbest
         self.seed = seed
 
     def pick(self, log_probs_RV: Tensor, draws: list[random.Random]) -> Tensor:
@@ -122,4 +120,4 @@ class Sampling(Single):
 
     def _draws(self, src_BS: Tensor) -> list[random.Random]:
         sources = [zlib.crc32(str([i for i in ids if i != PAD]).encode()) for ids in src_BS.tolist()]
-        return [random.Random(f"{self.seed} {source} {row}") for source in sources for row in range(self.rows)]
+        return [random.Random(f"{self.seed} {source} {row}") for source in sources for row in range(self.nbest)]

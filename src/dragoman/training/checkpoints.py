@@ -86,7 +86,7 @@ class Checkpoints(L.Callback):
         return self.folder / "weights" / f"step-{kept.step}.ckpt"
 
     def finish(self, model: torch.nn.Module, bleu_now: Callable[[], float]) -> None:
-        """Leave in best.ckpt, and in `model`, the average of the chosen ones if it wins on validation, else the best."""
+        """Leave in best.ckpt and in `model` the average of the chosen ones, if it wins on validation, else the best."""
         best, chosen = self.best(), self.chosen()
         weights = read_weights(self.path(best))
         facts: dict[str, float | str] = {"step": best.step, "bleu": best.bleu}

@@ -18,7 +18,7 @@ class ShowProgress(L.Callback):
     """Shows and logs training loss, learning rate and target tokens per second every `every` optimizer steps.
 
     tokens/s counts what the loss counts, target tokens without padding, over the time spent in training steps and on
-    fetching their batches; validation is left out. The time left is that of the steps left at the speed since the start.
+    fetching their batches; validation is left out. The time left is that of the steps left at the pace since the start.
     """
 
     def __init__(self, *, every: int) -> None:
@@ -47,7 +47,7 @@ class ShowProgress(L.Callback):
             self._measure(trainer, pl_module, step)
         if self.bar is not None:
             self.bar.update(self.bar.task_ids[0], completed=step, description=self.recent)
-        elif trainer.is_global_zero and self.recent and time.perf_counter() - self.last_line > HEARTBEAT:
+        elif trainer.is_global_zero and step % self.every and time.perf_counter() - self.last_line > HEARTBEAT:
             self._line(f"step {step:,}: {self.recent}")
 
     def _measure(self, trainer: L.Trainer, pl_module: Any, step: int) -> None:

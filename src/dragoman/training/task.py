@@ -9,13 +9,13 @@ from typing import Any
 import lightning as L
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from dragoman.data.batch import Batch
 from dragoman.ids import PAD
 from dragoman.models import Seq2Seq
+from dragoman.training.loss import smoothed_loss
 
 
 class TranslationTask(L.LightningModule):
@@ -84,9 +84,7 @@ class TranslationTask(L.LightningModule):
             torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self.validation_sums.append(
-            torch.stack((self.loss(batch, 0.0).detach(), count_targets(batch)))
-        )
+        self.validation_sums.append(torch.stack((self.loss(batch, 0.0).detach(), count_targets(batch))))
 
     def on_validation_epoch_end(self) -> None:
         loss, tokens = self.trainer.strategy.reduce(torch.stack(self.validation_sums).sum(0), reduce_op="sum")
@@ -104,10 +102,3 @@ class TranslationTask(L.LightningModule):
 def count_targets(batch: Batch) -> Tensor:
     """How many tokens the loss is a sum over."""
     return (batch.tgt_BT[:, 1:] != PAD).sum()
-
-
-def smoothed_loss(logits_NV: Tensor, labels_N: Tensor, label_smoothing: float) -> Tensor:
-    """Sum over tokens that are not padding of (1-ε)·nll(label) + ε·mean over V of nll."""
-    return F.cross_entropy(
-        logits_NV, labels_N, ignore_index=PAD, label_smoothing=label_smoothing, reduction="sum"
-    )

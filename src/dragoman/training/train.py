@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import torch
 from dragoman.build import build
 from dragoman.data.module import TranslationData, train_tokenizers
 from dragoman.errors import InputError
-from dragoman.evaluation.evaluate import evaluate
-from dragoman.evaluation.scores import bleu
-from dragoman.run import LAST, PREVIOUS, Run, begin_run, continue_run, open_run
+from dragoman.evaluation.evaluate import SOURCE, evaluate, read_scores
+from dragoman.evaluation.scores import Score, bleu
+from dragoman.run import LAST, PREVIOUS, begin_run, continue_run, open_run
+from dragoman.text.lines import read_lines
 from dragoman.text.splits import Splits
 from dragoman.text.tokenizer import Tokenizers
 from dragoman.training.checkpoints import Checkpoints
@@ -25,8 +27,8 @@ from dragoman.translator import Translator
 log = logging.getLogger("dragoman")
 
 
-def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Train to `trainer.max_steps`, or go on to it, then score the test set; returns what scores.json holds.
+def train(config: dict[str, Any], folder: Path) -> list[Score]:
+    """Train to `trainer.max_steps`, or go on to it, then score the test set; returns the scores.
 
     A run that is finished is not trained again, its scores are returned. InputError for whatever the user can mend,
     among it a folder that holds a run of another identity.
@@ -38,14 +40,14 @@ def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     scores = run.scores() if run else None
     if scores and last and steps_in(last) >= config["trainer"]["max_steps"]:
         log.info("%s is finished; raise `trainer.max_steps` to train it further", folder)
-        return scores
+        return read_scores(scores)
     L.seed_everything(config["seed"], workers=True, verbose=False)
     splits = build(config["corpus"], path="corpus").splits()
-    tokenizers = run.tokenizers() if run else train_tokenizers(splits.train, build(config["tokenizer"], path="tokenizer"))
-    check_vocabularies(config, tokenizers)
-    data = TranslationData(
-        splits, tokenizers, **config["data"], seed=config["seed"], num_workers=config["num_workers"]
+    tokenizers = (
+        run.tokenizers() if run else train_tokenizers(splits.train, build(config["tokenizer"], path="tokenizer"))
     )
+    check_vocabularies(config, tokenizers)
+    data = TranslationData(splits, tokenizers, **config["data"], seed=config["seed"], num_workers=config["num_workers"])
     data.setup()
     model = build(config["model"], path="model")
     if run is None:
@@ -94,15 +96,12 @@ def fit(config: dict[str, Any], folder: Path, data: TranslationData, model: Any,
         checkpoints.finish(model, lambda: bleu(translator(checked[0]), checked[1]))
 
 
-def score_run(folder: Path, splits: Splits, config: dict[str, Any]) -> dict[str, Any]:
+def score_run(folder: Path, splits: Splits, config: dict[str, Any]) -> list[Score]:
     """Translate the test set with the weights that are kept, as `evaluate.py` would, and write the scores."""
     source, reference = first_sentences(splits.test, config["test_sentences"])
     log.info("translating the test set (%s sentences)", f"{len(source):,}")
-    run = Run(folder)
-    evaluate(Translator.load(folder), source, reference, folder, {"search": run.config["search"]})
-    scores = run.scores()
-    assert scores is not None
-    return scores
+    facts = {"run": str(folder), "source": None, "reference": None, "search": config["search"]}
+    return evaluate(Translator.load(folder), list(zip(source, reference, strict=True)), folder, facts)
 
 
 def first_sentences(text: Any, count: int | None) -> tuple[list[str], list[str]]:
@@ -151,3 +150,9 @@ def quiet_lightning() -> None:
         ".*`IterableDataset` has `__len__`.*",
     ):
         warnings.filterwarnings("ignore", message)
+
+
+def show_examples(folder: Path, sentences: list[str]) -> list[tuple[str, str]]:
+    """Sentences and their translations; without any, the first three of the test set."""
+    chosen = sentences or list(islice(read_lines(folder / SOURCE), 3))
+    return list(zip(chosen, Translator.load(folder)(chosen), strict=True))

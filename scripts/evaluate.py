@@ -1,0 +1,26 @@
+"""Score a run: `python scripts/evaluate.py --help`."""
+
+from pathlib import Path
+from typing import Any
+
+from entry import entry
+
+
+def main(config: dict[str, Any]) -> None:
+    """Translate a test set, write what was translated and the scores, print the scores."""
+    from dragoman.evaluation.evaluate import evaluate_run  # here: --help need not wait for torch
+
+    for score in evaluate_run(
+        config["run"],
+        source=config["source"],
+        reference=config["reference"],
+        output=Path(config["output"]) if config["output"] is not None else None,
+        search=config["search"],
+        device=config["device"],
+        batch_tokens=config["batch_tokens"],
+    ):
+        print(score)
+
+
+if __name__ == "__main__":
+    entry(main, config_name="evaluate")

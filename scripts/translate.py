@@ -1,0 +1,34 @@
+"""Translate lines: `python scripts/translate.py --help`."""
+
+import sys
+from typing import Any
+
+from entry import entry
+
+
+def main(config: dict[str, Any]) -> None:
+    """Lines in, translations out, as they come."""
+    from dragoman.console import input_lines, print_lines, render, watched  # here: --help need not wait for torch
+    from dragoman.run import build_search
+    from dragoman.text.lines import write_lines
+    from dragoman.translator import Translator
+
+    translator = Translator.load(
+        config["run"],
+        search=build_search(config["search"]) if config["search"] else None,
+        device=config["device"],
+        batch_tokens=config["batch_tokens"],
+        aligned=config["alignment"],
+    )
+    asks = config["text"] is None and config["source"] is None and sys.stdin.isatty()
+    lines = input_lines(config["text"], config["source"])
+    found = translator.translate(lines, chunk=1 if asks else config["chunk"])
+    rendered = render(found, nbest=translator.search.nbest > 1, aligned=config["alignment"])
+    if config["target"] is None:
+        print_lines(rendered)
+    else:
+        write_lines(config["target"], watched(rendered, "translating"))
+
+
+if __name__ == "__main__":
+    entry(main, config_name="translate")
