@@ -15,7 +15,7 @@ def main(config: dict[str, Any]) -> None:
         source=config["source"],
         reference=config["reference"],
         output=Path(config["output"]) if config["output"] is not None else None,
-        search=config["search"],
+        search=config.get("search"),
         device=config["device"],
         batch_tokens=config["batch_tokens"],
     ):

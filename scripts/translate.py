@@ -15,7 +15,7 @@ def main(config: dict[str, Any]) -> None:
 
     translator = Translator.load(
         config["run"],
-        search=build_search(config["search"]) if config["search"] else None,
+        search=build_search(config["search"]) if config.get("search") else None,
         device=config["device"],
         batch_tokens=config["batch_tokens"],
         aligned=config["alignment"],

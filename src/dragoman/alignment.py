@@ -13,33 +13,29 @@ from dragoman.text.tokenizer import Tokenizers
 
 
 @torch.inference_mode()
-def align(model: Seq2Seq, tokenizers: Tokenizers, source: list[int], target: list[int]) -> list[tuple[int, int]]:
+def align(
+    model: Seq2Seq, tokenizers: Tokenizers, source: list[int], source_words: list[int], target: list[int]
+) -> list[tuple[int, int]]:
     """(source word, target word) for each target word, counted from 0 by white space: the Pharaoh format's pairs.
 
-    The target is forced through the model; the word whose pieces got most of the weight, all layers and heads taken
-    together, is the one it was read from. A component of the computation, not an explanation.
+    `source_words` says of which word of its line each source id is a part: `Tokenizer.words`. The target is forced
+    through the model; the word whose pieces got most of the weight, all layers and heads taken together, is the one it
+    was read from. A component of the computation, not an explanation.
     """
+    target_words = tokenizers.target.decoded_words(target)
+    if max(target_words, default=-1) < 0:
+        return []
     device = next(model.parameters()).device
     batch = collate([source], [target])
     with record(model) as seen:
         model(batch.src_BS.to(device), batch.tgt_BT[:, :-1].to(device))
     layers = [one.weights_BHTS[0].mean(0) for one in seen.values() if one.kind == "cross"]
-    if not layers or not source or not target:
+    if not layers:
         return []
     weights_TS = torch.stack(layers).mean(0)[: len(target), : len(source)]  # row t predicts target t; EOS left out
-    source_words = word_numbers(tokenizers.source.pieces(source))
-    target_words = word_numbers(tokenizers.target.pieces(target))
-    summed = merge(merge(weights_TS, target_words).T, source_words).T
-    return [(int(word), number) for number, word in enumerate(summed.argmax(1))]
-
-
-def word_numbers(pieces: list[str]) -> list[int]:
-    """The word that each piece belongs to; a piece that is nothing but a word's beginning belongs to what follows."""
-    numbers, word = [], -1
-    for index, piece in enumerate(pieces):
-        word += piece.startswith("▁") or index == 0
-        numbers.append(word)
-    return numbers
+    first = source_words[0]
+    summed = merge(merge(weights_TS, target_words).T, [word - first for word in source_words]).T
+    return [(first + int(word), number) for number, word in enumerate(summed.argmax(1))]
 
 
 def merge(weights_TS: Tensor, words: list[int]) -> Tensor:

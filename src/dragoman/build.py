@@ -9,7 +9,8 @@ import functools
 import importlib
 import inspect
 from collections.abc import Callable
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 from dragoman.errors import InputError
 
@@ -55,7 +56,8 @@ def build(config: Any, *, resolve: Callable[[str], Callable[..., Any]] = any_cla
     """The object that `config` describes, built from the leaves up; what has no `_target_` stays what it is.
 
     Raises InputError, naming the place in the configuration, for a target that cannot be resolved, a key that its
-    signature does not know or lacks, and a value that its constructor refuses.
+    signature does not know or lacks, a value of another type, and one that its constructor refuses, now or, for what is
+    left partial, later.
     """
     if isinstance(config, list):
         return [build(item, resolve=resolve, path=f"{path}[{index}]") for index, item in enumerate(config)]
@@ -70,14 +72,40 @@ def build(config: Any, *, resolve: Callable[[str], Callable[..., Any]] = any_cla
         return values
     target = resolve(config["_target_"])
     _check_keys(target, values, partial=bool(config.get("_partial_")), path=path)
-    if config.get("_partial_"):
-        return functools.partial(target, **values)
+    _check_types(target, values, path=path)
+    made = functools.partial(_construct, target, path, **values)
+    return made if config.get("_partial_") else made()
+
+
+def _construct(target: Callable[..., Any], path: str, /, *partners: Any, **values: Any) -> Any:
     try:
-        return target(**values)
+        return target(*partners, **values)
     except InputError:
         raise
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+TYPES = {int: "a whole number", float: "a number", str: "text", bool: "true or false", NoneType: "null"}
+
+
+def _check_types(target: Callable[..., Any], values: dict[str, Any], *, path: str) -> None:
+    """A text where a number should be would fail somewhere deep inside; only plain annotations are looked at."""
+    for key, parameter in inspect.signature(target).parameters.items():
+        kinds = get_args(parameter.annotation) if _is_union(parameter.annotation) else (parameter.annotation,)
+        if key not in values or not any(kind in TYPES for kind in kinds):
+            continue
+        if not all(isinstance(kind, type) and get_origin(kind) is None for kind in kinds) or Any in kinds:
+            continue
+        value = values[key]
+        fits = bool in kinds if isinstance(value, bool) else isinstance(value, kinds)
+        if not fits and not (type(value) is int and float in kinds):
+            wanted = " or ".join(name for kind, name in TYPES.items() if kind in kinds)
+            raise InputError(f"{path}: `{key}` is {value!r}, but must be {wanted}.")
+
+
+def _is_union(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, UnionType)
 
 
 def _check_keys(target: Callable[..., Any], values: dict[str, Any], *, partial: bool, path: str) -> None:

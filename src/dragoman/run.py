@@ -36,9 +36,13 @@ class Run:
 
     def model(self) -> Seq2Seq:
         """The model with its best weights, in eval mode, on the CPU."""
-        model = build(self._part("model"), resolve=own_class, path="model")
-        weights = read_weights(self.folder / BEST)
+        part, weights = self._part("model"), read_weights(self.folder / BEST)
         try:
+            with torch.device("meta"):  # takes no memory, however large the numbers that a stranger wrote
+                sizes = {name: tensor.shape for name, tensor in _build_model(part).state_dict().items()}
+            if sizes != {name: tensor.shape for name, tensor in weights.items()}:
+                raise TypeError("other names or shapes")
+            model = _build_model(part)
             model.load_state_dict(weights)
         except (RuntimeError, TypeError, AttributeError) as error:
             raise InputError(
@@ -77,6 +81,10 @@ class Run:
                 f"{self.folder / CONFIG}: `{key}` holds an interpolation (${{…}}) where only values may be."
             )
         return part
+
+
+def _build_model(config: dict[str, Any]) -> Seq2Seq:
+    return build(config, resolve=own_class, path="model")
 
 
 def build_search(config: dict[str, Any]) -> Search:

@@ -31,11 +31,11 @@ class Translation(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A part of a line that is translated in one go, and the number of source words before it."""
+    """A part of a line that is translated in one go, and the word of the line that each id is of if that is asked."""
 
     line: int
     ids: list[int]
-    words_before: int
+    words: list[int]
 
 
 class Translator:
@@ -122,17 +122,16 @@ class Translator:
 
     def _translation(self, piece: Piece, hypothesis: Hypothesis) -> Translation:
         text = self.tokenizers.target.decode(hypothesis.ids)
-        if not self.aligned:
-            return Translation(text, hypothesis.score, [])
-        pairs = align(self.model, self.tokenizers, piece.ids, hypothesis.ids)
-        return Translation(text, hypothesis.score, [(source + piece.words_before, target) for source, target in pairs])
+        pairs = align(self.model, self.tokenizers, piece.ids, piece.words, hypothesis.ids) if self.aligned else []
+        return Translation(text, hypothesis.score, pairs)
 
     def _cut(self, number: int, line: str) -> list[Piece]:
         """One piece for an ordinary line, none for one without words, several for one that is too long."""
         ids = self.tokenizers.source.encode(line) if line.strip() else []
+        words = self.tokenizers.source.words(line) if self.aligned else []
         limit = self.search.max_source - 1  # EOS takes a place
         if len(ids) <= limit:
-            return [Piece(number, ids, 0)] if ids else []
+            return [Piece(number, ids, words)] if ids else []
         pieces = self.tokenizers.source.pieces(ids)
         ends = cut_points(pieces, limit)
         log.warning(
@@ -140,8 +139,7 @@ class Translator:
             *(number, len(ids) + 1, self.search.max_source, len(ends)),
         )
         starts = [0, *ends[:-1]]
-        begins_word = [piece.startswith("▁") for piece in pieces]
-        return [Piece(number, ids[a:b], sum(begins_word[:a])) for a, b in zip(starts, ends, strict=True)]
+        return [Piece(number, ids[a:b], words[a:b]) for a, b in zip(starts, ends, strict=True)]
 
 
 def by_length(lengths: list[int], batch_tokens: int) -> Iterator[list[int]]:

@@ -30,13 +30,28 @@ def score(hypotheses: list[str], references: list[str]) -> list[Score]:
     check_lengths(hypotheses, references)
     # As the command line reads its files.
     hypotheses, references = ([line.rstrip() for line in lines] for lines in (hypotheses, references))
-    metrics: list[Any] = [BLEU(), CHRF(), TER()]
     scores = []
-    for metric in metrics:
+    for metric in map(in_floats, (BLEU(), CHRF(), TER())):
         result = metric.corpus_score(hypotheses, [references], n_bootstrap=BOOTSTRAP_SAMPLES)
         low, high = float(result._mean - result._ci), float(result._mean + result._ci)
         scores.append(Score(result.name, result.score, low, high, metric.get_signature().format(short=False)))
     return scores
+
+
+def in_floats(metric: Any) -> Any:
+    """The metric, whose scores are of one type.
+
+    sacreBLEU scores a resample without any match as a float, others as numpy's, and cannot take the mean of both.
+    """
+    compute = metric._compute_score_from_stats
+
+    def in_float(stats: Any) -> Any:
+        result = compute(stats)
+        result.score = float(result.score)
+        return result
+
+    metric._compute_score_from_stats = in_float
+    return metric
 
 
 def bleu(hypotheses: list[str], references: list[str]) -> float:

@@ -2,6 +2,7 @@
 
 import io
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -50,6 +51,22 @@ class Tokenizer:
     def pieces(self, ids: list[int]) -> list[str]:
         """The piece of each id; one that begins a word begins with "▁"."""
         return [self._processor.id_to_piece(id) for id in ids]
+
+    def words(self, text: str) -> list[int]:
+        """The word of `text`, counted from 0 by white space, that each id of `encode(text)` is a part of."""
+        found = self._processor.encode(_sound(text), return_type="offset_mapping")
+        return _word_numbers(text, found["offsets"])
+
+    def decoded_words(self, ids: list[int]) -> list[int]:
+        """The word of `decode(ids)`, counted likewise, that each id is a part of."""
+        found = self._processor.decode(ids, return_type="offset_mapping")
+        return _word_numbers(found["text"], found["offsets"])
+
+
+def _word_numbers(text: str, spans: list[tuple[int, int]]) -> list[int]:
+    """What begins in white space belongs to the word behind it, or to the last one; -1 if there is no word."""
+    ends = [word.end() for word in re.finditer(r"\S+", text)]
+    return [min(bisect_right(ends, start), len(ends) - 1) for start, _ in spans]
 
 
 def _sound(text: str) -> str:

@@ -26,7 +26,7 @@ class Kept(NamedTuple):
 
 
 class Checkpoints(L.Callback):
-    """Saves at every validation, for `average` checkpoints to become one in the end.
+    """Saves at every validation and asks for one at the last step, for `average` checkpoints to become one in the end.
 
     `choose`: best, the validations with the highest BLEU, or last, the latest ones; the single best one is always kept
     too. All files are written atomically.
@@ -46,6 +46,10 @@ class Checkpoints(L.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.kept = [Kept(*pair) for pair in zip(state_dict["steps"], state_dict["bleu"], strict=True)]
 
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        if trainer.global_step == trainer.max_steps:
+            trainer.should_stop = True  # Lightning validates once more before it stops where it is asked to
+
     def on_validation_end(self, trainer: L.Trainer, pl_module: Any) -> None:
         if trainer.sanity_checking:
             return
@@ -57,11 +61,12 @@ class Checkpoints(L.Callback):
             if new == self.best():
                 write_weights(self.folder / BEST, weights, step=new.step, bleu=new.bleu)
         needed = {*self.chosen(), self.best()}
-        for one in self.kept:
-            if one not in needed and trainer.is_global_zero:
-                self.path(one).unlink(missing_ok=True)
+        unneeded = [one for one in self.kept if one not in needed]
         self.kept = [one for one in self.kept if one in needed]
         self.save_last(trainer)
+        if trainer.is_global_zero:
+            for one in unneeded:
+                self.path(one).unlink(missing_ok=True)
 
     def save_last(self, trainer: L.Trainer) -> None:
         """Write last.ckpt; the one that was there becomes last-previous.ckpt. On all ranks, as Lightning asks."""

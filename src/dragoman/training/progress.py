@@ -8,6 +8,7 @@ from typing import Any
 import lightning as L
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from torch.optim import Optimizer
 
 log = logging.getLogger("dragoman")
 
@@ -15,7 +16,8 @@ HEARTBEAT = 60.0  # seconds without a line in a log before there is one all the 
 
 
 class ShowProgress(L.Callback):
-    """Shows and logs training loss, learning rate and target tokens per second every `every` optimizer steps.
+    """Shows and logs training loss, learning rate and target tokens per second every `every` optimizer steps,
+    and what every validation finds.
 
     tokens/s counts what the loss counts, target tokens without padding, over the time spent in training steps and on
     fetching their batches; validation is left out. The time left is that of the steps left at the pace since the start.
@@ -39,6 +41,9 @@ class ShowProgress(L.Callback):
             self.bar.add_task("", total=trainer.max_steps, completed=trainer.global_step)
             self.bar.start()
 
+    def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Optimizer) -> None:
+        self.rate = optimizer.param_groups[0]["lr"]  # after the step it is already that of the next one
+
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
@@ -55,10 +60,8 @@ class ShowProgress(L.Callback):
         loss, tokens = pl_module.take_sums()
         speed = tokens * trainer.world_size / (now - self.window_began - self.paused)
         self.window_began, self.paused = now, 0.0
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
-        metrics = {"train_loss": loss / max(1.0, tokens), "learning_rate": rate, "tokens_per_second": speed}
-        for logger in trainer.loggers:
-            logger.log_metrics(metrics, step=step)
+        metrics = {"train_loss": loss / max(1.0, tokens), "learning_rate": self.rate, "tokens_per_second": speed}
+        write_metrics(trainer, metrics)
         left = (now - self.began) / max(1, step - self.first_step) * (trainer.max_steps - step)
         self.recent = f"loss {metrics['train_loss']:.3f}, {speed:,.0f} tokens/s, {clock(left)} left"
 
@@ -69,7 +72,8 @@ class ShowProgress(L.Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.paused += time.perf_counter() - self.validation_began
-        metrics = trainer.callback_metrics
+        metrics = {key: trainer.callback_metrics[key].item() for key in ("validation_loss", "bleu")}
+        write_metrics(trainer, metrics)
         if trainer.is_global_zero:
             self._line(
                 f"step {trainer.global_step:,}: {self.recent}; validation loss {metrics['validation_loss']:.3f},"
@@ -93,6 +97,12 @@ class ShowProgress(L.Callback):
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         self._close()
+
+
+def write_metrics(trainer: L.Trainer, metrics: dict[str, float]) -> None:
+    """To every logger, at the optimizer step that has just been taken: Lightning's own count lags while validating."""
+    for logger in trainer.loggers:
+        logger.log_metrics(metrics, step=trainer.global_step)
 
 
 def clock(seconds: float) -> str:

@@ -7,7 +7,7 @@ from dragoman.translator import Translator
 
 
 class ScoreTranslations(L.Callback):
-    """Logs `bleu`, sacreBLEU's default, of the translations of `source` against `reference`."""
+    """Gives the other callbacks `bleu`, sacreBLEU's default, of the translations of `source` against `reference`."""
 
     def __init__(self, translator: Translator, source: list[str], reference: list[str]) -> None:
         self.translator = translator
@@ -16,4 +16,4 @@ class ScoreTranslations(L.Callback):
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         value = bleu(self.translator(self.source), self.reference)
-        pl_module.log("bleu", value, rank_zero_only=True)
+        pl_module.log("bleu", value, logger=False, rank_zero_only=True)

@@ -89,7 +89,7 @@ class TranslationTask(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         loss, tokens = self.trainer.strategy.reduce(torch.stack(self.validation_sums).sum(0), reduce_op="sum")
         self.validation_sums.clear()
-        self.log("validation_loss", loss / tokens, rank_zero_only=True)
+        self.log("validation_loss", loss / tokens, logger=False, rank_zero_only=True)
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.parameters())

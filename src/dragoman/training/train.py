@@ -14,7 +14,7 @@ from dragoman.data.module import TranslationData, train_tokenizers
 from dragoman.errors import InputError
 from dragoman.evaluation.evaluate import SOURCE, evaluate, read_scores
 from dragoman.evaluation.scores import Score, bleu
-from dragoman.run import LAST, PREVIOUS, begin_run, continue_run, open_run
+from dragoman.run import LAST, PREVIOUS, SCORES, begin_run, continue_run, open_run
 from dragoman.text.lines import read_lines
 from dragoman.text.splits import Splits
 from dragoman.text.tokenizer import Tokenizers
@@ -49,30 +49,42 @@ def train(config: dict[str, Any], folder: Path) -> list[Score]:
     check_vocabularies(config, tokenizers)
     data = TranslationData(splits, tokenizers, **config["data"], seed=config["seed"], num_workers=config["num_workers"])
     data.setup()
-    model = build(config["model"], path="model")
+    task = make_task(config)
     if run is None:
         begin_run(folder, config, tokenizers)
     else:
         continue_run(run, config)
-    fit(config, folder, data, model, last)
+    (folder / SCORES).unlink(missing_ok=True)  # of the weights that are about to change
+    fit(config, folder, data, task, last)
     return score_run(folder, splits, config)
 
 
-def fit(config: dict[str, Any], folder: Path, data: TranslationData, model: Any, last: Path | None) -> None:
-    """Lightning's part: the loop, then the best checkpoint or the average of several."""
+def make_task(config: dict[str, Any]) -> TranslationTask:
+    """A new model, with its optimizer and schedule tried once: what they refuse is said before anything is written."""
     task = TranslationTask(
-        model=model,
+        model=build(config["model"], path="model"),
         optimizer=build(config["optimizer"], path="optimizer"),
         schedule=build(config["schedule"], path="schedule"),
         label_smoothing=config["label_smoothing"],
         seed=config["seed"],
     )
+    try:
+        task.configure_optimizers()
+    except ValueError as error:
+        raise InputError(f"optimizer, schedule: {error}") from error
+    return task
+
+
+def fit(config: dict[str, Any], folder: Path, data: TranslationData, task: TranslationTask, last: Path | None) -> None:
+    """Lightning's part: the loop, then the best checkpoint or the average of several."""
+    model = task.model
     checked = first_sentences(data.splits.validation, config["validation"]["sentences"])
     search = build(config["validation"]["search"], path="validation.search")
     translator = Translator(model, data.tokenizers, search)
     scoring = ScoreTranslations(translator, *checked)
     callbacks = [waiting(callback, folder) for callback in build(config["callbacks"], path="callbacks").values()]
     checkpoints = next(callback for callback in callbacks if isinstance(callback, Checkpoints))
+    callbacks.sort(key=lambda callback: callback is checkpoints)  # last, so that it saves what the others concluded
     settings = dict(config["trainer"])
     # Lightning counts batches where we count optimizer steps.
     settings["val_check_interval"] *= settings["accumulate_grad_batches"]

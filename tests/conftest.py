@@ -1,0 +1,40 @@
+"""Fixtures that several files share: two tiny runs, made once by the real training script."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from scripts_for_tests import TINY, done, finish, start, write_corpus
+
+
+class Runs(NamedTuple):
+    """A folder with a corpus in `data`, the run folder of a finished training, and that of another seed."""
+
+    folder: Path
+    first: Path
+    second: Path
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """Must be left as it is: copy a run before you hurt it."""
+    folder = tmp_path_factory.mktemp("trained")
+    data = write_corpus(folder / "data")
+    runs = Runs(folder, folder / "runs" / "first", folder / "runs" / "second")
+    processes = [
+        start("train", *TINY, f"corpus.folder={data}", f"name=n{seed}", f"run_dir={run}", f"seed={seed}", *steps, folder=folder)
+        for seed, run, steps in (
+            (1, runs.first, ("max_steps=400", "validate_every=200")),
+            (2, runs.second, ("max_steps=200", "validate_every=200")),
+        )
+    ]
+    for process in processes:
+        done(finish(process))
+    return runs
+
+
+@pytest.fixture(scope="session")
+def trained_run(trained: Runs) -> Path:
+    """A finished run."""
+    return trained.first

@@ -1,0 +1,625 @@
+"""Training: a step is a token mean over all it gathers, a resumed run is the uninterrupted one, the best is kept."""
+
+import ast
+import copy
+import logging
+import math
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import datasets
+import lightning as L
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.plugins import MixedPrecision
+from torch import Tensor
+from torch.nn import functional as F
+
+from dragoman.build import build
+from dragoman.data.batch import Batch, collate
+from dragoman.errors import InputError
+from dragoman.evaluation import scores
+from dragoman.files import write_bytes
+from dragoman.ids import PAD
+from dragoman.run import IDENTITY, Run, differences, read_weights, write_weights
+from dragoman.training import schedule, task
+from dragoman.training.checkpoints import average
+from dragoman.training.precision import best_precision
+from dragoman.training.scoring import ScoreTranslations
+from dragoman.training.task import TranslationTask
+from dragoman.training.train import train
+from models_for_tests import transformer
+from training_for_tests import Accident, Record, last, metrics, tiny, use_sgd, weights
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread_and_a_cache(tmp_path_factory: pytest.TempPathFactory):
+    """Threads cost such small models more than they give; the tokenised corpus is made once."""
+    threads, logging_level = torch.get_num_threads(), logging.getLogger("dragoman").level
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+        patch.setattr(scores, "BOOTSTRAP_SAMPLES", 10)
+        yield
+    torch.set_num_threads(threads)
+    logging.getLogger("dragoman").setLevel(logging_level)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 12 steps, for those who only look."""
+    folder = tmp_path_factory.mktemp("finished")
+    train(tiny(), folder)
+    return folder
+
+
+@pytest.fixture
+def bleu_by_step(monkeypatch: pytest.MonkeyPatch):
+    """Validation BLEU as the test wishes."""
+
+    def script(values: dict[int, float]) -> None:
+        def say(self: Any, trainer: L.Trainer, pl_module: Any) -> None:
+            pl_module.log("bleu", values[trainer.global_step], logger=False)
+
+        monkeypatch.setattr(ScoreTranslations, "on_validation_epoch_end", say)
+
+    return script
+
+
+# --- A step, against a loop written by hand ---
+
+
+def merged(batches: list[Batch]) -> tuple[Tensor, Tensor]:
+    """Several batches as one, padded to the longest."""
+    sides = []
+    for side in zip(*batches, strict=True):
+        longest = max(ids.shape[1] for ids in side)
+        sides.append(torch.cat([F.pad(ids, (0, longest - ids.shape[1]), value=PAD) for ids in side]))
+    return sides[0], sides[1]
+
+
+def token_mean(model: Any, src: Tensor, tgt: Tensor) -> Tensor:
+    logits = model(src, tgt[:, :-1])
+    return F.cross_entropy(logits.transpose(1, 2), tgt[:, 1:], ignore_index=PAD, label_smoothing=0.1)
+
+
+def by_hand(config: dict[str, Any], accumulate: int, clip: float | None, rates: list[float]) -> dict[str, Tensor]:
+    """The recorded sentences, `accumulate` batches of them as one batch a step, by a plain loop in fp32."""
+    model = build(config["model"])
+    model.load_state_dict(Record.start)
+    settings = {
+        key: value for key, value in config["optimizer"].items() if key not in ("_target_", "_partial_", "fused")
+    }
+    kind = torch.optim.SGD if config["optimizer"]["_target_"].endswith("SGD") else torch.optim.AdamW
+    optimizer = kind(model.parameters(), **settings, foreach=False)
+    stream = iter(Record.batches)
+    for rate in rates:
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.zero_grad()
+        token_mean(model, *merged(list(islice(stream, accumulate)))).backward()
+        norm = math.sqrt(sum(parameter.grad.double().square().sum().item() for parameter in model.parameters()))
+        for parameter in model.parameters():
+            parameter.grad *= 1 if clip is None else min(1, clip / norm)
+        optimizer.step()
+    return model.state_dict()
+
+
+def distance(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
+    return max((one[name] - other[name]).abs().max().item() for name in one)
+
+
+@pytest.mark.parametrize("clip", [0.05, None])
+@pytest.mark.parametrize("accumulate", [1, 2, 3])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_step_is_one_token_mean_over_all_its_batches(tmp_path, optimizer, accumulate, clip):
+    clipping = "null" if clip is None else str(clip)
+    overrides = [f"trainer.accumulate_grad_batches={accumulate}", f"trainer.gradient_clip_val={clipping}"]
+    config = tiny("model.dropout=0", "max_steps=6", "validate_every=6", *overrides, record=True)
+    config = use_sgd(config, lr=0.5) if optimizer == "sgd" else config
+    lr = config["optimizer"]["lr"]
+    train(config, tmp_path)
+    ours = {name.removeprefix("model."): tensor for name, tensor in last(tmp_path)["state_dict"].items()}
+    theirs = by_hand(config, accumulate, clip, rates=[lr / 2] + [lr] * 5)
+    assert len(Record.batches) == 6 * accumulate
+    assert len({int((batch.tgt_BT != PAD).sum()) for batch in Record.batches}) > 2, "means of means would be the mean"
+    assert distance(ours, Record.start) > 1e-2
+    # Sums in another order; Adam divides by √v, near 0 for gradients that cancel, and so magnifies their last bits.
+    assert distance(ours, theirs) < (1e-6 if optimizer == "sgd" else 2e-5)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_fused_adamw_is_given_clipped_gradients(tmp_path, precision):
+    norms = {}
+    for clip in ("0.05", "null"):
+        config = tiny(
+            "max_steps=4",
+            "validate_every=4",
+            f"trainer.precision={precision}",
+            f"trainer.gradient_clip_val={clip}",
+            record=True,
+        )
+        assert config["optimizer"]["fused"]
+        train(config, tmp_path / clip)
+        norms[clip] = Record.norms
+    assert len(norms["null"]) == 4
+    assert min(norms["null"]) > 0.1
+    assert norms["0.05"] == pytest.approx([0.05] * 4, rel=1e-4)  # clip_grad_norm_ divides by norm + 1e-6
+
+
+class Steps(torch.utils.data.Dataset):
+    """Four batches of several lengths."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, number: int) -> Batch:
+        generator = torch.Generator().manual_seed(number)
+        sides = [
+            [torch.randint(4, 23, (3 + row + number,), generator=generator).tolist() for row in range(3)]
+            for _ in range(2)
+        ]
+        return collate(*sides)
+
+
+def fit_plainly(precision: Any, *, fused: bool) -> TranslationTask:
+    """Four steps of descent without anything of ours around the task."""
+    model = transformer(dropout=0.0, feed_forward_dropout=0.0)
+    one = TranslationTask(
+        model=model,
+        optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.3, fused=fused),
+        schedule=lambda optimizer: schedule.constant(optimizer, warmup_steps=0),
+        label_smoothing=0.1,
+        seed=1,
+    )
+    chosen = {"plugins": [precision]} if isinstance(precision, MixedPrecision) else {"precision": precision}
+    trainer = L.Trainer(
+        accelerator="cpu", max_steps=2, accumulate_grad_batches=2, gradient_clip_val=0.5, logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, **chosen,
+    )  # fmt: skip
+    trainer.fit(one, torch.utils.data.DataLoader(Steps(), batch_size=None))
+    return one
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_fp16_gradients_are_unscaled_before_they_are_clipped(fused):
+    """The scale, 1024, would make every gradient exceed the clipping norm, and its own undoing then vanish."""
+    exact = fit_plainly("32-true", fused=False).model.state_dict()
+    start = transformer().state_dict()
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    half = fit_plainly(MixedPrecision("16-mixed", "cpu", scaler=scaler), fused=fused).model.state_dict()
+    moved = torch.cat([(exact[name] - start[name]).flatten() for name in start])
+    astray = torch.cat([(half[name] - exact[name]).flatten() for name in start])
+    assert scaler.get_scale() == 1024.0
+    assert moved.norm() > 0.1
+    assert astray.norm() < 0.02 * moved.norm()  # fp16 keeps 11 bits, and a few layers lose some of them
+
+
+def test_dropout_is_off_in_validation_and_its_loss_is_the_token_mean(tmp_path):
+    config = tiny("model.dropout=0.5", "max_steps=3", record=True)
+    train(config, tmp_path)
+    assert len(Record.training_mode) > 0
+    assert not any(Record.training_mode)
+    run = Run(tmp_path)
+    model, (source, target) = run.model(), run.tokenizers()
+    model.load_state_dict(weights(tmp_path / "weights" / "step-3.ckpt"))
+    loss, tokens = 0.0, 0
+    for pair in build(config["corpus"]).split("validation"):
+        src, tgt = collate([source.encode(pair["source"])], [target.encode(pair["target"])])
+        with torch.no_grad():
+            loss += F.cross_entropy(model(src, tgt[:, :-1])[0], tgt[0, 1:], reduction="sum").item()
+        tokens += tgt.shape[1] - 1
+    assert metrics(tmp_path)[3]["validation_loss"] == pytest.approx(loss / tokens, rel=1e-5)
+
+
+# --- Counting in optimizer steps ---
+
+SHAPES = {
+    "constant": lambda n, w, total, final: min(1, n / w),
+    "inverse_sqrt": lambda n, w, total, final: min(n / w, math.sqrt(w / n)),
+    "cosine": lambda n, w, total, final: (
+        n / w if n <= w else final + (1 - final) * (1 + math.cos(math.pi * min(1, (n - w) / (total - w)))) / 2
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("warmup", [1, 7, 40])
+def test_a_schedule_is_its_formula(name, warmup):
+    further = {"total_steps": 100, "final_factor": 0.05} if name == "cosine" else {}
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=3.0)
+    scheduler = getattr(schedule, name)(optimizer, warmup_steps=warmup, **further)
+    for n in range(1, 151):
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(3 * SHAPES[name](n, warmup, 100, 0.05), rel=1e-9)
+        optimizer.step()
+        scheduler.step()
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_schedule_without_warm_up_begins_at_the_base_rate(name):
+    further = {"total_steps": 100, "final_factor": 0.05} if name == "cosine" else {}
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=3.0)
+    getattr(schedule, name)(optimizer, warmup_steps=0, **further)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(3.0, rel=1e-3)  # a hundredth of the cosine is behind it
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("name", SHAPES)
+def test_rates_and_validations_are_counted_in_optimizer_steps(tmp_path, name, accumulate):
+    config = tiny(f"schedule={name}", "schedule.warmup_steps=4", f"trainer.accumulate_grad_batches={accumulate}")
+    train(config, tmp_path)
+    rows, lr = metrics(tmp_path), config["optimizer"]["lr"]
+    assert list(rows) == list(range(1, 13))
+    for step, row in rows.items():
+        assert row["learning_rate"] == pytest.approx(lr * SHAPES[name](step, 4, 12, 0.05), rel=1e-5)
+    assert [step for step, row in rows.items() if "bleu" in row] == [3, 6, 9, 12]
+    assert [step for step, row in rows.items() if "validation_loss" in row] == [3, 6, 9, 12]
+    assert last(tmp_path)["global_step"] == 12
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_last_step_is_validated_and_kept_wherever_it_falls(tmp_path, accumulate):
+    train(tiny("trainer.max_steps=5", f"trainer.accumulate_grad_batches={accumulate}"), tmp_path)
+    assert [step for step, row in metrics(tmp_path).items() if "bleu" in row] == [3, 5]
+    assert last(tmp_path)["global_step"] == 5
+
+
+def test_a_run_shorter_than_its_first_validation_is_a_run(tmp_path):
+    train(tiny("trainer.max_steps=2"), tmp_path)
+    assert torch.load(tmp_path / "best.ckpt")["step"] == 2
+
+
+# --- A resumed run is the uninterrupted run ---
+
+
+def equal(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(equal, one, other))
+    return one == other
+
+
+def assert_same_end(folder: Path, other: Path) -> None:
+    """Weights, optimizer, schedule, kept checkpoints and the log: bit for bit, but for times."""
+    ends = last(folder), last(other)
+    for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "callbacks"):
+        assert equal(ends[0][key], ends[1][key]), key
+    assert equal(weights(folder / "best.ckpt"), weights(other / "best.ckpt"))
+    logs = [
+        {step: {key: row[key] for key in row if key != "tokens_per_second"} for step, row in metrics(one).items()}
+        for one in (folder, other)
+    ]
+    assert logs[0] == logs[1]
+    assert (folder / "hypotheses.txt").read_text() == (other / "hypotheses.txt").read_text()
+
+
+RESUMED = {
+    "fp32": ["num_workers=0"],
+    "bf16, accumulated": ["trainer.precision=bf16-mixed", "trainer.accumulate_grad_batches=2"],
+    "workers, accumulated": ["num_workers=2", "trainer.accumulate_grad_batches=2"],
+    "bf16, workers": ["num_workers=2", "trainer.precision=bf16-mixed"],
+}
+
+
+@pytest.mark.parametrize("overrides", RESUMED.values(), ids=list(RESUMED))
+def test_a_resumed_run_is_the_uninterrupted_run(tmp_path, overrides):
+    overrides = [*overrides, "model.dropout=0.3", "schedule=cosine"]
+    train(tiny(*overrides), tmp_path / "whole")
+    train(tiny(*overrides, "trainer.max_steps=6"), tmp_path / "halves")
+    assert last(tmp_path / "halves")["global_step"] == 6
+    train(tiny(*overrides), tmp_path / "halves")
+    assert_same_end(tmp_path / "whole", tmp_path / "halves")
+    with pytest.raises(Accident):
+        train(tiny(*overrides, raise_at=8), tmp_path / "broken")
+    assert last(tmp_path / "broken")["global_step"] == 6
+    train(tiny(*overrides), tmp_path / "broken")
+    assert_same_end(tmp_path / "whole", tmp_path / "broken")
+
+
+def test_dropout_and_order_do_matter_to_the_end(tmp_path, finished):
+    """Or resuming could forget both and pass."""
+    train(tiny("model.dropout=0.3"), tmp_path / "dropout")
+    train(tiny("seed=2"), tmp_path / "seed")
+    for other in ("dropout", "seed"):
+        assert not equal(last(tmp_path / other)["state_dict"], last(finished)["state_dict"])
+
+
+def test_a_run_goes_on_from_the_checkpoint_before_a_lost_one(tmp_path, finished):
+    with pytest.raises(Accident):
+        train(tiny(raise_at=11), tmp_path)
+    (tmp_path / "last.ckpt").unlink()
+    train(tiny(), tmp_path)
+    assert_same_end(finished, tmp_path)
+
+
+def test_a_run_killed_before_its_scores_only_scores(tmp_path, finished, monkeypatch):
+    monkeypatch.setattr("dragoman.training.train.score_run", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train(tiny(), tmp_path)
+    monkeypatch.undo()
+    found = train(tiny(record=True), tmp_path)
+    assert Record.batches == []
+    assert [one.name for one in found] == ["BLEU", "chrF2", "TER"]
+    assert_same_end(finished, tmp_path)
+
+
+def test_a_finished_run_tells_its_scores_and_does_nothing(finished, monkeypatch):
+    expected = [(one["name"], one["value"]) for one in Run(finished).scores()["scores"]]
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+    monkeypatch.setattr("dragoman.training.train.fit", lambda *_: 1 / 0)
+    assert [(one.name, one.value) for one in train(tiny(), finished)] == expected
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+
+
+def test_longer_training_leaves_no_old_scores_behind(tmp_path):
+    train(tiny("trainer.max_steps=3"), tmp_path)
+    assert (tmp_path / "scores.json").exists()
+    with pytest.raises(Accident):
+        train(tiny(raise_at=5), tmp_path)
+    assert not (tmp_path / "scores.json").exists()
+
+
+# --- Checkpoints ---
+
+BLEU = {1: 1.0, 2: 5.0, 3: 3.0, 4: 5.0, 5: 4.0, 6: 2.0}
+EVERY = ("max_steps=6", "validate_every=1")
+
+
+def steps_on_disk(folder: Path) -> set[int]:
+    return {int(path.stem.removeprefix("step-")) for path in (folder / "weights").iterdir()}
+
+
+def test_the_best_so_far_is_always_what_translates(tmp_path, bleu_by_step):
+    bleu_by_step(BLEU)
+    train(tiny(*EVERY, record=True), tmp_path)
+    assert Record.best == [(1, 1), (2, 2), (3, 2), (4, 2), (5, 2)]  # the earlier of equals
+
+
+@pytest.mark.parametrize(
+    ("choose", "count", "kept"),
+    [
+        ("best", 1, {2}),
+        ("best", 3, {2, 4, 5}),
+        ("best", 9, {1, 2, 3, 4, 5, 6}),
+        ("last", 2, {2, 5, 6}),
+        ("last", 5, {2, 3, 4, 5, 6}),
+    ],
+)
+def test_only_the_chosen_and_the_best_are_kept(tmp_path, bleu_by_step, choose, count, kept):
+    bleu_by_step(BLEU)
+    train(tiny(*EVERY, f"callbacks.checkpoints.choose={choose}", f"callbacks.checkpoints.average={count}"), tmp_path)
+    assert steps_on_disk(tmp_path) == kept
+    assert {path.name for path in tmp_path.glob("*.ckpt")} == {"best.ckpt", "last.ckpt", "last-previous.ckpt"}
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+@pytest.mark.parametrize(("choose", "steps"), [("best", [2, 4, 5]), ("last", [4, 5, 6])])
+@pytest.mark.parametrize("value", [4.9, 5.0, 7.0])
+def test_the_average_replaces_the_best_only_where_it_is_not_worse(
+    tmp_path, monkeypatch, bleu_by_step, choose, steps, value
+):
+    bleu_by_step(BLEU)
+    asked = []
+    monkeypatch.setattr("dragoman.training.train.bleu", lambda *_: asked.append(1) or value)
+    train(tiny(*EVERY, f"callbacks.checkpoints.choose={choose}", "callbacks.checkpoints.average=3"), tmp_path)
+    assert len(asked) == 1
+    best = torch.load(tmp_path / "best.ckpt", weights_only=True)
+    parts = [weights(tmp_path / "weights" / f"step-{step}.ckpt") for step in steps]
+    assert not equal(parts[0], parts[1])
+    mean = {name: np.mean([part[name].numpy().astype("float64") for part in parts], axis=0) for name in parts[0]}
+    if value >= 5.0:
+        assert (best["bleu"], best["averaged"]) == (value, ", ".join(map(str, steps)))
+        for name, tensor in best["weights"].items():
+            np.testing.assert_array_equal(tensor.numpy(), mean[name].astype("float32"))
+    else:
+        assert (best["step"], best["bleu"]) == (2, 5.0)
+        assert "averaged" not in best
+        assert equal(best["weights"], weights(tmp_path / "weights" / "step-2.ckpt"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_the_average_is_the_arithmetic_mean_of_every_tensor(dtype):
+    generator = torch.Generator().manual_seed(0)
+    parts = [
+        {"a": torch.randn(5, 3, generator=generator).to(dtype), "b": torch.randn((), generator=generator).to(dtype)}
+        for _ in range(7)
+    ]
+    found = average(parts)
+    for name in ("a", "b"):
+        mean = sum(part[name].double().numpy() for part in parts) / 7
+        assert found[name].dtype == dtype
+        assert found[name].shape == parts[0][name].shape
+        np.testing.assert_allclose(found[name].double().numpy(), mean, rtol=torch.finfo(dtype).eps)
+    assert set(found) == {"a", "b"}
+
+
+def test_average_and_choose_are_checked():
+    for settings in ({"average": 0, "choose": "best"}, {"average": 3, "choose": "worst"}):
+        with pytest.raises(InputError, match=r"`average` .* must be at least 1 and `choose` .* best or last"):
+            build({"_target_": "dragoman.training.checkpoints.Checkpoints", "folder": Path(), **settings})
+
+
+STOPPING = ("callbacks=early_stopping", "callbacks.early_stopping.patience=2", "max_steps=50", "validate_every=1")
+FALLING = {step: 10.0 - step for step in range(2, 50)} | {1: 1.0}  # the best is at step 2: stops at 4
+
+
+def test_training_stops_when_bleu_has_not_risen_for_a_while(tmp_path, bleu_by_step):
+    bleu_by_step(FALLING)
+    train(tiny(*STOPPING), tmp_path)
+    assert last(tmp_path)["global_step"] == 4
+    assert (tmp_path / "scores.json").exists()
+    assert max(metrics(tmp_path)) == 4
+
+
+def test_patience_survives_an_interruption(tmp_path, bleu_by_step):
+    bleu_by_step(FALLING)
+    with pytest.raises(Accident):
+        train(tiny(*STOPPING, raise_at=4), tmp_path)
+    assert last(tmp_path)["global_step"] == 3
+    train(tiny(*STOPPING), tmp_path)
+    assert last(tmp_path)["global_step"] == 4
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path, old = tmp_path / "best.ckpt", {"w": torch.ones(3)}
+    write_weights(path, old, step=1)
+
+    def half(content: Any, file: Any) -> None:
+        file.write(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", half)
+    with pytest.raises(OSError, match="No space left"):
+        write_weights(path, {"w": torch.zeros(3)}, step=2)
+    assert equal(read_weights(path), old)
+    assert [one.name for one in tmp_path.iterdir()] == ["best.ckpt"]
+    write_bytes(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_a_disk_that_fills_up_while_training_costs_no_checkpoint(tmp_path, monkeypatch, finished):
+    train(tiny("trainer.max_steps=6"), tmp_path)
+
+    def full(self: Any, path: Path, *_: Any) -> None:
+        Path(path).write_bytes(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(L.Trainer, "save_checkpoint", full)
+    with pytest.raises(OSError, match="No space left"):
+        train(tiny(), tmp_path)
+    monkeypatch.undo()
+    assert last(tmp_path)["global_step"] == 6
+    train(tiny(), tmp_path)
+    assert_same_end(finished, tmp_path)
+
+
+# --- The identity of a run ---
+
+
+def test_differences_are_the_leaves_that_differ():
+    old = {"a": 1, "b": {"c": [1, 2], "d": {"e": None}}, "gone": 3, "same": {"x": 1}}
+    new = {"a": 2, "b": {"c": [1, 3], "d": 5}, "come": 4, "same": {"x": 1}}
+    expected = {"a": (1, 2), "b.c": ([1, 2], [1, 3]), "b.d": ({"e": None}, 5), "gone": (3, None), "come": (None, 4)}
+    assert differences(old, new) == expected
+    assert differences(old, copy.deepcopy(old)) == {}
+
+
+IDENTITIES = {
+    "corpus.train_size": 299,
+    "tokenizer.model_type": "bpe",
+    "data.batch_tokens": 255,
+    "model.dropout": 0.7,
+    "model.encoder_attention._target_": "dragoman.attention.ScaledDot",
+    "optimizer.lr": 0.5,
+    "schedule.warmup_steps": 3,
+    "seed": 2,
+    "label_smoothing": 0.2,
+    "trainer.precision": "bf16-mixed",
+    "trainer.accumulate_grad_batches": 2,
+    "trainer.gradient_clip_val": 0.5,
+}
+
+
+def changed(config: dict[str, Any], key: str, value: Any) -> tuple[dict[str, Any], Any]:
+    *path, leaf = key.split(".")
+    node = config
+    for name in path:
+        node = node[name]
+    old, node[leaf] = node[leaf], value
+    return config, old
+
+
+@pytest.mark.parametrize(("key", "value"), IDENTITIES.items())
+def test_another_run_is_refused_by_the_keys_that_differ(finished, key, value):
+    before = (finished / "config.yaml").read_text()
+    config, old = changed(tiny(), key, value)
+    with pytest.raises(InputError) as caught:
+        train(config, finished)
+    assert f"holds another run ({key}: {old} there, {value} here); choose another `name=`" in str(caught.value)
+    assert (finished / "config.yaml").read_text() == before
+
+
+def test_every_part_of_the_identity_was_tried():
+    assert {key.split(".")[0] for key in IDENTITIES} == {*IDENTITY, "trainer"}
+
+
+def test_other_keys_may_change_and_the_change_is_recorded(tmp_path):
+    train(tiny("trainer.max_steps=3"), tmp_path)
+    train(tiny("trainer.max_steps=6", "validate_every=2", "search.length_extra=7", "num_workers=1"), tmp_path)
+    recorded = (tmp_path / "changes.txt").read_text()
+    for change in ("trainer.max_steps: 3 -> 6", "validate_every: 3 -> 2", "search.length_extra: 20 -> 7"):
+        assert change in recorded
+    assert Run(tmp_path).config["trainer"]["max_steps"] == 6
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model.num_heads=3"], "num_heads"),
+        (["model.target_vocab_size=399"], "model.target_vocab_size` is 399"),
+        (["tokenizer.vocab_size=100000"], "vocab_size"),
+        (["data.batch_tokens=9"], "batch_tokens"),
+        (["corpus.train_size=0"], "corpus.train_size"),
+        (["schedule=cosine", "schedule.warmup_steps=12"], "total_steps"),
+        (["schedule.warmup_steps=-1"], "warmup_steps"),
+        (["optimizer.lr=-1"], "learning rate"),
+    ],
+)
+def test_a_run_that_cannot_begin_leaves_no_folder_to_be_refused_by(tmp_path, overrides, message):
+    with pytest.raises(InputError, match=message):
+        train(tiny(*overrides), tmp_path / "run")
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_a_reloaded_model_gives_the_logits_of_the_trained_one(tmp_path):
+    train(tiny("model.dropout=0.3", record=True), tmp_path)
+    again, batch = Run(tmp_path).model(), Record.batches[0]
+    with torch.no_grad():
+        logits = [model(batch.src_BS, batch.tgt_BT) for model in (Record.model, again)]
+    assert torch.equal(*logits)
+    assert not equal(Record.start, again.state_dict())
+
+
+# --- The task and the machines ---
+
+
+def test_the_task_is_short_and_knows_no_text():
+    source = Path(task.__file__).read_text()
+    assert len(source.splitlines()) < 120
+    modules = {node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}
+    modules |= {
+        alias.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import) for alias in node.names
+    }
+    own = {name for name in modules if name.startswith("dragoman")}
+    assert own == {"dragoman.data.batch", "dragoman.ids", "dragoman.models", "dragoman.training.loss"}
+
+
+def test_the_gpu_posture_trains_wherever_it_is_sent(tmp_path):
+    assert tiny("trainer=gpu")["trainer"]["accelerator"] == "gpu"
+    posture = ["trainer=gpu", "trainer.accelerator=cpu", "trainer.precision=bf16-mixed", "num_workers=2"]
+    config = tiny(*posture, "max_steps=3", "trainer.gradient_clip_val=0.05", record=True)
+    train(config, tmp_path)
+    assert last(tmp_path)["global_step"] == 3
+    assert Record.norms == pytest.approx([0.05] * 3, rel=1e-4)
+
+
+def test_a_debug_run_is_a_few_steps_in_a_folder_of_its_own(tmp_path):
+    config = tiny("trainer=debug", "trainer.precision=32-true")
+    assert config["run_dir"] == "checkpoints/tiny-debug"
+    train(config, tmp_path)
+    assert last(tmp_path)["global_step"] == config["trainer"]["max_steps"] == 4
+
+
+def test_precision_is_what_was_asked_or_what_the_processor_does_in_hardware(monkeypatch):
+    assert [best_precision(asked, "cpu") for asked in ("32-true", "bf16-mixed", "16-mixed")] == [
+        "32-true",
+        "bf16-mixed",
+        "16-mixed",
+    ]
+    for has_bf16, expected in ((True, "bf16-mixed"), (False, "32-true")):
+        monkeypatch.setattr("dragoman.training.precision.cpu_has_bf16", lambda answer=has_bf16: answer)
+        assert best_precision("auto", "cpu") == expected

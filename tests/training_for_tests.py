@@ -1,0 +1,115 @@
+"""Tiny runs: the real configurations, composed as the scripts compose them, with a model that trains in a second."""
+
+import csv
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import hydra
+import lightning as L
+import torch
+from torch import Tensor
+
+from dragoman.data.batch import Batch
+from entry import CONFIG_FOLDER, Root
+from entry_literals import LITERAL, Literals
+
+TINY = (
+    "experiment=pocket schedule=constant logger=csv search=greedy name=tiny corpus.train_size=300 "
+    "corpus.validation_size=24 corpus.test_size=8 tokenizer.vocab_size=400 model.dim=16 model.num_heads=2 "
+    "model.feed_forward_dim=32 model.encoder_layers=1 model.decoder_layers=1 model.max_length=64 data.batch_tokens=256 "
+    "schedule.warmup_steps=2 callbacks.progress.every=1 trainer.precision=32-true max_steps=12 validate_every=3 "
+    "validation.sentences=4 test_sentences=4 examples=[]"
+).split()
+
+
+@cache
+def composed(root: str, overrides: tuple[str, ...]) -> dict[str, Any]:
+    one = Root(root, CONFIG_FOLDER, Literals(LITERAL))
+    with hydra.initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
+        return one.plain(one.compose(list(overrides)), resolve=True)
+
+
+def compose(*overrides: str, root: str = "train") -> dict[str, Any]:
+    """What a script gets for that command line."""
+    return deepcopy(composed(root, overrides))
+
+
+def tiny(*overrides: str, record: bool = False, raise_at: int | None = None) -> dict[str, Any]:
+    """A run of seconds; optionally watched by `Record`, or stopped by an exception after a step."""
+    config = compose(*TINY, *overrides)
+    if record:
+        Record.forget()
+        config["callbacks"]["record"] = {"_target_": "training_for_tests.Record"}
+    if raise_at is not None:
+        config["callbacks"]["accident"] = {"_target_": "training_for_tests.Accident", "step": raise_at}
+    return config
+
+
+def use_sgd(config: dict[str, Any], lr: float, *, fused: bool = False) -> dict[str, Any]:
+    """Plain descent: unlike Adam's, its steps are as long as the gradients, so that a wrong factor is seen."""
+    config["optimizer"] = {"_target_": "torch.optim.SGD", "_partial_": True, "lr": lr, "fused": fused}
+    return config
+
+
+class Accident(Exception, L.Callback):
+    """Raises itself once the step is taken, before any validation at it."""
+
+    def __init__(self, *, step: int) -> None:
+        super().__init__(f"at step {step}")
+        self.step = step
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        if trainer.global_step == self.step:
+            raise self
+
+
+class Record(L.Callback):
+    """What a training did, kept in the class: `train` builds its callbacks itself."""
+
+    model: ClassVar[Any]
+    start: ClassVar[dict[str, Tensor]]
+    batches: ClassVar[list[Batch]]
+    norms: ClassVar[list[float]]  # of the gradients that each optimizer step was given
+    training_mode: ClassVar[list[bool]]  # at each validation batch
+    best: ClassVar[list[tuple[int, int]]]  # (step, the step in best.ckpt), behind each validation
+
+    @classmethod
+    def forget(cls) -> None:
+        cls.model, cls.start, cls.batches, cls.norms, cls.training_mode, cls.best = None, {}, [], [], [], []
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: Any) -> None:
+        Record.model = pl_module.model
+        Record.start = {name: tensor.clone() for name, tensor in pl_module.model.state_dict().items()}
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Batch, batch_idx: int) -> None:
+        Record.batches.append(Batch(*(ids.clone() for ids in batch)))
+        best = Path(trainer.default_root_dir) / "best.ckpt"
+        if best.exists():
+            Record.best.append((trainer.global_step, torch.load(best)["step"]))
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if trainer.global_step > len(Record.norms):
+            squares = [parameter.grad.double().square().sum() for parameter in pl_module.parameters()]
+            Record.norms.append(torch.stack(squares).sum().sqrt().item())
+
+    def on_validation_batch_start(self, trainer: L.Trainer, pl_module: Any, *_: Any) -> None:
+        Record.training_mode.extend(module.training for module in pl_module.model.modules())
+
+
+def metrics(folder: Path) -> dict[int, dict[str, float]]:
+    """metrics.csv by step; a step that stands there twice is an error."""
+    with (folder / "metrics.csv").open() as file:
+        rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+    by_step = {int(row["step"]): row for row in rows}
+    assert len(by_step) == len(rows)
+    return by_step
+
+
+def last(folder: Path) -> dict[str, Any]:
+    return torch.load(folder / "last.ckpt", weights_only=True)
+
+
+def weights(path: Path) -> dict[str, Tensor]:
+    return torch.load(path, weights_only=True)["weights"]
