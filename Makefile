@@ -2,16 +2,18 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test test-all lint clean
+.PHONY: train test test-slow test-all lint clean
 
 train: .venv/installed
 	$(BIN)/python scripts/train.py
 
 test: .venv/installed lint
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
-test-all: .venv/installed lint
-	$(BIN)/python -m pytest
+test-slow: .venv/installed
+	$(BIN)/python -m pytest -m slow
+
+test-all: test test-slow
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -49,7 +49,7 @@ def entry(
     Values of the keys that match `LITERAL`, `LITERAL_LISTS` or the script's own `literal` (fnmatch patterns) are taken
     as they are, whatever characters they hold: they are always strings and never swept. For `LITERAL_LISTS` a value
     "[a,b]" is the list of the literals "a" and "b", split at commas and not stripped, unless a file or folder of that
-    whole name exists.
+    whole name exists. A validation or test split may be null.
 
     Exit status: 1 after an `InputError`, an `OSError` or a configuration that cannot be composed (one sentence on
     stderr), or if any job of a sweep failed so; 130 after Ctrl-C; 141 when the reader of stdout left. Any other

@@ -19,6 +19,7 @@ LITERAL = (
     "corpus.folder",
     "corpus.dataset",
 )
+MAY_BE_NULL = ("corpus.validation*", "corpus.test*")  # a split that is cut off the training split
 LITERAL_LISTS = ("run", "corpus.train", "corpus.validation", "corpus.test", "corpus.*_source", "corpus.*_target")
 
 
@@ -35,6 +36,8 @@ class Literals:
         key, equals, value = argument.partition("=")
         name = key.removeprefix("+").removeprefix("+")
         may_be_list = matches(name, LITERAL_LISTS)
+        if value == "null" and matches(name, MAY_BE_NULL):
+            return argument
         if not equals or not (may_be_list or matches(name, self.patterns)):
             return argument
         if may_be_list and value.startswith("[") and value.endswith("]") and not os.path.exists(value):

@@ -23,10 +23,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     data = write_corpus(folder / "data")
     runs = Runs(folder, folder / "runs" / "first", folder / "runs" / "second")
     processes = [
-        start("train", *TINY, f"corpus.folder={data}", f"name=n{seed}", f"run_dir={run}", f"seed={seed}", *steps, folder=folder)
+        start(
+            "train",
+            *TINY,
+            f"corpus.folder={data}",
+            f"name=n{seed}",
+            f"run_dir={run}",
+            f"seed={seed}",
+            *steps,
+            folder=folder,
+        )
         for seed, run, steps in (
-            (1, runs.first, ("max_steps=400", "validate_every=200")),
-            (2, runs.second, ("max_steps=200", "validate_every=200")),
+            (1, runs.first, ("max_steps=300", "validate_every=150")),
+            (2, runs.second, ("max_steps=100", "validate_every=100")),
         )
     ]
     for process in processes:

@@ -110,13 +110,16 @@ def distance(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
     return max((one[name] - other[name]).abs().max().item() for name in one)
 
 
-@pytest.mark.parametrize("clip", [0.05, None])
-@pytest.mark.parametrize("accumulate", [1, 2, 3])
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize(
+    ("optimizer", "accumulate", "clip"),
+    [("sgd", 1, 0.05), ("sgd", 2, 0.05), ("sgd", 2, None), ("sgd", 3, 0.05), ("adamw", 1, None), ("adamw", 2, 0.05)],
+)
 def test_a_step_is_one_token_mean_over_all_its_batches(tmp_path, optimizer, accumulate, clip):
     clipping = "null" if clip is None else str(clip)
     overrides = [f"trainer.accumulate_grad_batches={accumulate}", f"trainer.gradient_clip_val={clipping}"]
-    config = tiny("model.dropout=0", "max_steps=6", "validate_every=6", *overrides, record=True)
+    # Adam divides by √v, and gradients that cancel, as that of the keys' bias does, are noise: a larger ε calms it.
+    fixed = ["model.dropout=0", "max_steps=6", "validate_every=6", "optimizer.eps=1e-3"]
+    config = tiny(*fixed, *overrides, record=True)
     config = use_sgd(config, lr=0.5) if optimizer == "sgd" else config
     lr = config["optimizer"]["lr"]
     train(config, tmp_path)
@@ -125,8 +128,7 @@ def test_a_step_is_one_token_mean_over_all_its_batches(tmp_path, optimizer, accu
     assert len(Record.batches) == 6 * accumulate
     assert len({int((batch.tgt_BT != PAD).sum()) for batch in Record.batches}) > 2, "means of means would be the mean"
     assert distance(ours, Record.start) > 1e-2
-    # Sums in another order; Adam divides by √v, near 0 for gradients that cancel, and so magnifies their last bits.
-    assert distance(ours, theirs) < (1e-6 if optimizer == "sgd" else 2e-5)
+    assert distance(ours, theirs) < 5e-6  # sums in another order
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
@@ -165,7 +167,7 @@ class Steps(torch.utils.data.Dataset):
 
 def fit_plainly(precision: Any, *, fused: bool) -> TranslationTask:
     """Four steps of descent without anything of ours around the task."""
-    model = transformer(dropout=0.0, feed_forward_dropout=0.0)
+    model = transformer(dropout=0.0, feed_forward_dropout=0.0).train()
     one = TranslationTask(
         model=model,
         optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.3, fused=fused),
@@ -182,6 +184,7 @@ def fit_plainly(precision: Any, *, fused: bool) -> TranslationTask:
     return one
 
 
+@pytest.mark.filterwarnings("ignore:You defined a `validation_step`", "ignore:`isinstance.treespec, LeafSpec.")
 @pytest.mark.parametrize("fused", [True, False])
 def test_fp16_gradients_are_unscaled_before_they_are_clipped(fused):
     """The scale, 1024, would make every gradient exceed the clipping norm, and its own undoing then vanish."""
@@ -244,8 +247,7 @@ def test_a_schedule_without_warm_up_begins_at_the_base_rate(name):
     assert optimizer.param_groups[0]["lr"] == pytest.approx(3.0, rel=1e-3)  # a hundredth of the cosine is behind it
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(("name", "accumulate"), [("constant", 2), ("inverse_sqrt", 2), ("cosine", 2), ("cosine", 1)])
 def test_rates_and_validations_are_counted_in_optimizer_steps(tmp_path, name, accumulate):
     config = tiny(f"schedule={name}", "schedule.warmup_steps=4", f"trainer.accumulate_grad_batches={accumulate}")
     train(config, tmp_path)
@@ -398,7 +400,7 @@ def test_only_the_chosen_and_the_best_are_kept(tmp_path, bleu_by_step, choose, c
 
 
 @pytest.mark.parametrize(("choose", "steps"), [("best", [2, 4, 5]), ("last", [4, 5, 6])])
-@pytest.mark.parametrize("value", [4.9, 5.0, 7.0])
+@pytest.mark.parametrize("value", [4.9, 5.0])
 def test_the_average_replaces_the_best_only_where_it_is_not_worse(
     tmp_path, monkeypatch, bleu_by_step, choose, steps, value
 ):

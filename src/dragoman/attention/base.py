@@ -29,6 +29,8 @@ class Attention(nn.Module, ABC):
 
     def __init__(self, *, dropout: float) -> None:
         super().__init__()
+        if not 0 <= dropout < 1:
+            raise ValueError(f"`attention_dropout` ({dropout}) must be at least 0 and less than 1.")
         self.dropout = dropout
 
     @abstractmethod

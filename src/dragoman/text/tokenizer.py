@@ -112,6 +112,11 @@ class SentencePiece:
     ) -> None:
         if model_type not in ("unigram", "bpe"):
             raise ValueError(f"`model_type` ({model_type}) must be unigram or bpe.")
+        if vocab_size < 1 or not 0.98 <= character_coverage <= 1:
+            raise ValueError(
+                f"`vocab_size` ({vocab_size}) must be at least 1, `character_coverage` ({character_coverage}) between 0.98"
+                " and 1."
+            )
         self.model_type = model_type
         self.vocab_size = vocab_size
         self.joint = joint

@@ -24,6 +24,8 @@ class ShowProgress(L.Callback):
     """
 
     def __init__(self, *, every: int) -> None:
+        if every < 1:
+            raise ValueError(f"`every` ({every}) must be at least 1.")
         self.every = every
         self.bar: Progress | None = None
         self.recent = ""

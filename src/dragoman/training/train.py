@@ -21,6 +21,7 @@ from dragoman.text.tokenizer import Tokenizers
 from dragoman.training.checkpoints import Checkpoints
 from dragoman.training.precision import best_precision
 from dragoman.training.scoring import ScoreTranslations
+from dragoman.training.settings import check_settings
 from dragoman.training.task import TranslationTask
 from dragoman.translator import Translator
 
@@ -34,6 +35,7 @@ def train(config: dict[str, Any], folder: Path) -> list[Score]:
     among it a folder that holds a run of another identity.
     """
     quiet_lightning()
+    check_settings(config, folder)
     config["trainer"]["precision"] = best_precision(config["trainer"]["precision"], config["trainer"]["accelerator"])
     run = open_run(folder, config)
     last = last_checkpoint(folder)

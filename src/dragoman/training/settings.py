@@ -1,0 +1,70 @@
+"""What can be refused before anything is read or written: a run that cannot be trained must not leave a folder."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+from dragoman.build import build
+from dragoman.errors import InputError
+
+# Numbers that no constructor looks at: key → lowest and highest value. Whole ones but for label smoothing.
+RANGES: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**32 - 1),
+    "num_workers": (0, math.inf),
+    "label_smoothing": (0, 1),
+    "validation.sentences": (1, math.inf),
+    "test_sentences": (1, math.inf),
+    "data.batch_tokens": (1, math.inf),
+    "data.max_length": (1, math.inf),
+    "trainer.max_steps": (1, math.inf),
+    "trainer.val_check_interval": (1, math.inf),
+    "trainer.accumulate_grad_batches": (1, math.inf),
+}
+MONITORS = ("bleu", "validation_loss")
+FRACTIONS, MAY_BE_NULL = ("label_smoothing",), ("validation.sentences", "test_sentences")
+
+
+def check_settings(config: dict[str, Any], folder: Path) -> None:
+    """InputError for a number out of range, and for a search, callback or trainer that cannot be built."""
+    for key, (lowest, highest) in RANGES.items():
+        value = value_of(config, key)
+        kinds = (int, float) if key in FRACTIONS else (int,)
+        if value is None and key in MAY_BE_NULL:
+            continue
+        if type(value) not in kinds or not lowest <= value <= highest:
+            wanted = f"at least {lowest}" if highest == math.inf else f"between {lowest} and {highest}"
+            kind = "number" if key in FRACTIONS else "whole number"
+            raise InputError(f"`{key}` is {value!r}, but must be a {kind}, {wanted}.")
+    examples = config["examples"]
+    if not isinstance(examples, list) or not all(isinstance(one, str) for one in examples):
+        raise InputError(f"`examples` is {examples!r}, but must be a list of sentences.")
+    check_lengths(config)
+    for callback in build(config["callbacks"], path="callbacks").values():
+        monitor = getattr(callback(folder=folder) if callable(callback) else callback, "monitor", "bleu")
+        if monitor not in MONITORS:
+            raise InputError(f"callbacks: `monitor` ({monitor}) must be one of {', '.join(MONITORS)}.")
+    try:
+        build(config["trainer"], path="trainer")(max_epochs=-1, logger=False, enable_checkpointing=False)
+    except MisconfigurationException as error:
+        raise InputError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def check_lengths(config: dict[str, Any]) -> None:
+    """The model must reach as far as what it trains on and what it translates."""
+    reach = config["model"]["max_length"]
+    lengths = {"data.max_length": config["data"]["max_length"]}
+    for path in ("search", "validation.search"):
+        lengths[f"{path}.max_source"] = build(value_of(config, path), path=path).max_source
+    for key, length in lengths.items():
+        if length > reach:
+            raise InputError(f"`{key}` ({length}) must not exceed `model.max_length` ({reach}).")
+
+
+def value_of(config: dict[str, Any], key: str) -> Any:
+    """The value of a dotted key."""
+    value: Any = config
+    for name in key.split("."):
+        value = value[name]
+    return value
