@@ -117,7 +117,7 @@ SETTINGS = {
     "validation.search.max_source=5000": r"`validation.search.max_source` \(5000\) must not exceed",
     "search=beam search.beam=0": r"`beam` \(0\) must be at least 1",
     "search=beam search.beam=2 search.nbest=3": r"`nbest` \(3\) between 1 and `beam`",
-    "tokenizer.vocab_size=100000": r"`tokenizer.vocab_size` \(100000\) is larger than this corpus allows: set it to \d+ or",
+    "tokenizer.vocab_size=100000": r"`tokenizer.vocab_size` \(100000\) is larger than this corpus .* \d+ or less",
     "tokenizer.vocab_size=300": r"`tokenizer.vocab_size` \(300\) is too small .* set it to more than \d+",
     "tokenizer.vocab_size=0": r"`vocab_size` \(0\) must be at least 1",
     "tokenizer.character_coverage=2": r"`character_coverage` \(2\) between 0.98 and 1",
@@ -126,7 +126,7 @@ SETTINGS = {
     "corpus.source_language=7": "corpus: `source_language` is 7, but must be text",
     "corpus.train=[train,more]": "Neither data/more.en nor",
     "corpus.test=null corpus.test_size=0": "corpus.test_size is 0",
-    "corpus.test=null corpus.test_size=300": "The training split has 300 pairs, too few to cut off corpus.test_size=300",
+    "corpus.test=null corpus.test_size=300": "300 pairs, too few to cut off corpus.test_size=300",
     "run_dir=data/train.en": "data/train.en",
     "run_dir=data/train.en/run": "data/train.en/run",
     "model.dims=3": 'There is no key "model.dims"; did you mean model.dim',
@@ -171,7 +171,7 @@ CORPORA: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "empty": (lambda data: empty(data / "train.en", data / "train.fr"), "train.fr.* holds no sentence pair"),
     "empty validation": (lambda data: empty(data / "val.en", data / "val.fr"), "val.fr.* holds no sentence pair"),
-    "blank": (lambda data: blank(data / "train.en", data / "train.fr"), "vocab_size|No pair of the train split"),
+    "blank": (lambda data: blank(data / "train.en", data / "train.fr"), "The training split holds no text"),
     "missing": (lambda data: (data / "val.fr").unlink(), r"Neither data/val.fr nor data/val.fr.gz is a file"),
     "folder": (lambda data: shutil.move(data / "val.fr", data / "moved") and (data / "val.fr").mkdir(), "data/val.fr"),
     "cut gzip": (lambda data: pack(data / "test.fr", keep=300), "data/test.fr.gz, line .* gzip data are damaged"),
@@ -341,16 +341,16 @@ RUNS: dict[str, tuple[Callable[[Path], object], str]] = {
     "target a list": (lambda run: rewrite(run, lambda c: c["search"].update(_target_=["x"])), "`_target_` names"),
     "number as key": (lambda run: rewrite(run, lambda c: c["search"].update({5: 1})), "search: .*5"),
     "a search as model": (
-        lambda run: rewrite(run, lambda c: c.update(model=c["search"])), "model: .*is not a model|does not fit"
+        lambda run: rewrite(run, lambda c: c.update(model=c["search"])), "but a model for None"
     ),
     "a model as search": (
         lambda run: rewrite(run, lambda c: c.update(search=c["model"])), "search: .*is not a search"
     ),
-    "partial search": (lambda run: rewrite(run, lambda c: c["search"].update(_partial_=True)), "search: .*not a search"),
+    "partial": (lambda run: rewrite(run, lambda c: c["search"].update(_partial_=True)), "search: .*not a search"),
     "no weights": (lambda run: (run / "best.ckpt").unlink(), r"hurt holds no weights \(best.ckpt\)"),
     "weights noise": (noise("best.ckpt"), "hurt/best.ckpt is damaged"),
     "weights empty": (overwrite("best.ckpt", b""), "hurt/best.ckpt is damaged"),
-    **{f"weights cut at {keep}": (shorten("best.ckpt", keep), "hurt/best.ckpt is damaged") for keep in (0.01, 0.5, 0.99)},
+    **{f"weights cut at {keep}": (shorten("best.ckpt", keep), "best.ckpt is damaged") for keep in (0.01, 0.5, 0.99)},
     "weights flipped": (flip("best.ckpt"), "hurt/best.ckpt is damaged"),
     "weights a list": (lambda run: torch.save([1, 2], run / "best.ckpt"), "hurt/best.ckpt is damaged"),
     "weights text": (lambda run: reweigh(run, lambda c: c.update(weights="x")), "hurt/best.ckpt does not fit"),
@@ -358,22 +358,22 @@ RUNS: dict[str, tuple[Callable[[Path], object], str]] = {
     "weights missing": (lambda run: reweigh(run, lambda c: c["weights"].popitem()), "hurt/best.ckpt does not fit"),
     "weights foreign": (lambda run: shutil.copy(run / "last.ckpt", run / "best.ckpt"), "hurt/best.ckpt is damaged or"),
     "other shape": (lambda run: rewrite(run, lambda c: c["model"].update(dim=32)), "hurt/best.ckpt does not fit"),
-    "newer format": (lambda run: reweigh(run, lambda c: c.update(format=2)), "format 2; this version .* reads format 1"),
+    "newer format": (lambda run: reweigh(run, lambda c: c.update(format=2)), "format 2; this version .* format 1"),
     "odd format": (lambda run: reweigh(run, lambda c: c.update(format="x")), "has format x"),
     "no tokenizer": (lambda run: (run / "tokenizer.model").unlink(), "hurt holds no tokenizer"),
     "tokenizer noise": (noise("tokenizer.model"), "hurt/tokenizer.model is not a SentencePiece model, or is damaged"),
-    "tokenizer empty": (overwrite("tokenizer.model", b""), "hurt/tokenizer.model is not a SentencePiece model"),
+    "tokenizer empty": (overwrite("tokenizer.model", b""), "hurt/tokenizer.model"),
     "tokenizer cut": (shorten("tokenizer.model", 0.5), "hurt/tokenizer.model|does not fit"),
-    "tokenizer of another size": (lambda run: other_tokenizer(run), "tokenizer"),
+    "tokenizer of another size": (lambda run: other_tokenizer(run), "tokenizer of 450 pieces, but a model for 400"),
 }  # fmt: skip
 
 
-def other_tokenizer(run: Path) -> None:
+def other_tokenizer(run: Path, pieces: int = 450) -> None:
     from dragoman.text.tokenizer import SentencePiece
 
     settings = {"model_type": "bpe", "joint": True, "byte_fallback": True, "character_coverage": 1.0}
     text = [f"word{n} and others" for n in range(500)]
-    SentencePiece(vocab_size=450, **settings).train(text, text).save(run)  # type: ignore[arg-type]
+    SentencePiece(vocab_size=pieces, **settings).train(text, text).save(run)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("damage", RUNS)
@@ -386,7 +386,7 @@ def test_a_damaged_run_is_refused_by_the_file_that_is_wrong(hurt: Path, damage: 
 
 
 def test_runs_of_different_vocabularies_are_no_ensemble(trained: Runs, hurt: Path) -> None:
-    other_tokenizer(hurt)
+    other_tokenizer(hurt, pieces=400)
     said = refused("translate", f"run=[{trained.first},{hurt}]", "text=x")
     assert "have different tokenizers" in said
     assert "There is no run folder nowhere" in refused("translate", f"run=[{trained.first},nowhere]", "text=x")
@@ -398,9 +398,9 @@ def test_runs_of_different_vocabularies_are_no_ensemble(trained: Runs, hurt: Pat
 AGAIN: dict[str, tuple[Callable[[Path], object], str]] = {
     "scores noise": (noise("scores.json"), "hurt/scores.json is damaged"),
     "scores cut": (shorten("scores.json", 0.5), "hurt/scores.json is damaged"),
-    "scores another thing": (overwrite("scores.json", b"[1]"), "hurt/scores.json is damaged"),
-    "scores without scores": (overwrite("scores.json", b"{}"), "hurt/scores.json is damaged"),
-    "scores of another shape": (overwrite("scores.json", b'{"scores": [{"name": 1}]}'), "hurt/scores.json is damaged"),
+    "scores another thing": (overwrite("scores.json", b"[1]"), "scores.json is damaged"),
+    "scores without scores": (overwrite("scores.json", b'{"a": 1}'), "scores.json is damaged"),
+    "scores of another shape": (overwrite("scores.json", b'{"scores": [{"name": 1}]}'), "scores.json is damaged"),
     "last noise": (noise("last.ckpt"), r"hurt/last.ckpt is damaged: remove it to go on from last-previous.ckpt"),
     "last cut": (shorten("last.ckpt", 0.5), "hurt/last.ckpt is damaged"),
     "last cut short": (shorten("last.ckpt", 0.999), "hurt/last.ckpt is damaged"),
@@ -430,11 +430,8 @@ def test_a_damaged_last_checkpoint_once_removed_the_one_before_it_goes_on(traine
     answer = call("train", *again(trained))
     assert answer.status == 0, answer.err
     assert "going on from step 150" in answer.err
-    assert (hurt / "scores.json").read_text() == (trained.first / "scores.json").read_text().replace(
-        str(trained.first), "hurt"
-    ) or json.loads((hurt / "scores.json").read_text())["scores"] == json.loads(
-        (trained.first / "scores.json").read_text()
-    )["scores"]
+    ours, theirs = (json.loads((folder / "scores.json").read_text())["scores"] for folder in (hurt, trained.first))
+    assert ours == theirs
 
 
 # --- Disks and pipes ---
@@ -506,7 +503,7 @@ def test_a_reader_of_stdout_that_leaves_is_no_error_message(trained: Runs, place
 @pytest.mark.parametrize(
     ("script", "arguments", "message"),
     [
-        ("train", ["experiment=small", "corpus.folder=nowhere", "corpus.source_language=en", "corpus.target_language=fr", "name=x"], "Neither nowhere/train.en"),
+        ("train", [*TINY, "corpus.folder=nowhere", "name=x"], "Neither nowhere/train.en"),
         ("evaluate", ["run=nowhere"], "There is no run folder nowhere"),
         ("translate", ["run=nowhere", "text=x"], "There is no run folder nowhere"),
     ],

@@ -4,6 +4,7 @@ import ast
 import copy
 import logging
 import math
+import signal
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -315,7 +316,7 @@ def test_a_resumed_run_is_the_uninterrupted_run(tmp_path, overrides):
     assert last(tmp_path / "halves")["global_step"] == 6
     train(tiny(*overrides), tmp_path / "halves")
     assert_same_end(tmp_path / "whole", tmp_path / "halves")
-    with pytest.raises(Accident):
+    with pytest.raises(Accident.Happened):
         train(tiny(*overrides, raise_at=8), tmp_path / "broken")
     assert last(tmp_path / "broken")["global_step"] == 6
     train(tiny(*overrides), tmp_path / "broken")
@@ -331,9 +332,20 @@ def test_dropout_and_order_do_matter_to_the_end(tmp_path, finished):
 
 
 def test_a_run_goes_on_from_the_checkpoint_before_a_lost_one(tmp_path, finished):
-    with pytest.raises(Accident):
+    with pytest.raises(Accident.Happened):
         train(tiny(raise_at=11), tmp_path)
     (tmp_path / "last.ckpt").unlink()
+    train(tiny(), tmp_path)
+    assert_same_end(finished, tmp_path)
+
+
+def test_a_run_goes_on_after_ctrl_c(tmp_path, finished, monkeypatch):
+    """Lightning exits with 1 and ignores the signal from then on; the scripts' door must see an interruption."""
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    config = tiny(raise_at=5)
+    monkeypatch.setattr(Accident, "what", KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path)
     train(tiny(), tmp_path)
     assert_same_end(finished, tmp_path)
 
@@ -360,7 +372,7 @@ def test_a_finished_run_tells_its_scores_and_does_nothing(finished, monkeypatch)
 def test_longer_training_leaves_no_old_scores_behind(tmp_path):
     train(tiny("trainer.max_steps=3"), tmp_path)
     assert (tmp_path / "scores.json").exists()
-    with pytest.raises(Accident):
+    with pytest.raises(Accident.Happened):
         train(tiny(raise_at=5), tmp_path)
     assert not (tmp_path / "scores.json").exists()
 
@@ -459,7 +471,7 @@ def test_training_stops_when_bleu_has_not_risen_for_a_while(tmp_path, bleu_by_st
 
 def test_patience_survives_an_interruption(tmp_path, bleu_by_step):
     bleu_by_step(FALLING)
-    with pytest.raises(Accident):
+    with pytest.raises(Accident.Happened):
         train(tiny(*STOPPING, raise_at=4), tmp_path)
     assert last(tmp_path)["global_step"] == 3
     train(tiny(*STOPPING), tmp_path)

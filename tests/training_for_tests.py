@@ -54,16 +54,20 @@ def use_sgd(config: dict[str, Any], lr: float, *, fused: bool = False) -> dict[s
     return config
 
 
-class Accident(Exception, L.Callback):
-    """Raises itself once the step is taken, before any validation at it."""
+class Accident(L.Callback):
+    """Raises `what` once the step is taken, before any validation at it."""
+
+    class Happened(Exception):
+        """On purpose."""
+
+    what: BaseException = Happened()
 
     def __init__(self, *, step: int) -> None:
-        super().__init__(f"at step {step}")
         self.step = step
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         if trainer.global_step == self.step:
-            raise self
+            raise self.what
 
 
 class Record(L.Callback):

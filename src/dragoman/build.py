@@ -47,7 +47,7 @@ def any_class(name: str) -> Callable[..., Any]:
 
 def own_class(name: str) -> Callable[..., Any]:
     """The same for configurations that somebody else may have written: Dragoman's own classes alone."""
-    if name not in OWN_CLASSES:
+    if not isinstance(name, str) or name not in OWN_CLASSES:
         raise InputError(f"`_target_` names {name!r}, which is not one of Dragoman's classes: refused.")
     return any_class(name)
 
@@ -83,7 +83,7 @@ def _construct(target: Callable[..., Any], path: str, /, *partners: Any, **value
     except InputError:
         raise
     except ValueError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {' '.join(str(error).split()).removesuffix('.')}.") from error
 
 
 TYPES = {int: "a whole number", float: "a number", str: "text", bool: "true or false", NoneType: "null"}
@@ -114,8 +114,8 @@ def _check_keys(target: Callable[..., Any], values: dict[str, Any], *, partial: 
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     name = getattr(target, "__name__", str(target))
     for key in values:
-        if key not in parameters and not open_ended:
-            near = difflib.get_close_matches(key, parameters, n=3) or sorted(parameters)
+        if key not in parameters and not (open_ended and isinstance(key, str)):
+            near = difflib.get_close_matches(str(key), parameters, n=3) or sorted(parameters)
             raise InputError(f"{path}: {name} knows no key {key!r}; nearest: {', '.join(near)}.")
     needed = [key for key, parameter in parameters.items() if parameter.default is parameter.empty]
     missing = [key for key in needed if key not in values and parameters[key].kind is not inspect.Parameter.VAR_KEYWORD]

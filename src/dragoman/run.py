@@ -4,6 +4,7 @@ import json
 import time
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import torch
 import yaml
@@ -52,7 +53,14 @@ class Run:
 
     def tokenizers(self) -> Tokenizers:
         """The tokenizers that the run was trained with."""
-        return Tokenizers.load(self.folder)
+        tokenizers = Tokenizers.load(self.folder)
+        for side, tokenizer in zip(("source", "target"), tokenizers, strict=True):
+            size = self._part("model").get(f"{side}_vocab_size")
+            if size != len(tokenizer):
+                raise InputError(
+                    f"{self.folder} has a {side} tokenizer of {len(tokenizer)} pieces, but a model for {size}."
+                )
+        return tokenizers
 
     def search(self) -> Search:
         """The search that the run was configured with."""
@@ -83,13 +91,20 @@ class Run:
         return part
 
 
-def _build_model(config: dict[str, Any]) -> Seq2Seq:
-    return build(config, resolve=own_class, path="model")
-
-
 def build_search(config: dict[str, Any]) -> Search:
     """A search from its configuration."""
-    return build(config, resolve=own_class, path="search")
+    return _build_own(config, Search, "search")
+
+
+def _build_model(config: dict[str, Any]) -> Seq2Seq:
+    return _build_own(config, Seq2Seq, "model")
+
+
+def _build_own(config: dict[str, Any], kind: type, path: str) -> Any:
+    made = build(config, resolve=own_class, path=path)
+    if not isinstance(made, kind):
+        raise InputError(f"{path}: what `_target_` ({config.get('_target_')}) makes is not a {path}.")
+    return made
 
 
 def open_run(folder: Path, config: dict[str, Any]) -> Run | None:
@@ -99,7 +114,8 @@ def open_run(folder: Path, config: dict[str, Any]) -> Run | None:
     run = Run(folder)
     different = differences(identity(run.config), identity(config))
     if different:
-        changes = "; ".join(f"{key}: {old} there, {new} here" for key, (old, new) in different.items())
+        told = [f"{key}: {old} there, {new} here" for key, (old, new) in different.items()]
+        changes = "; ".join(told if len(told) <= 5 else [*told[:5], f"{len(told) - 5} more"])
         raise InputError(
             f"{folder} holds another run ({changes}); choose another `name=`, or repeat its settings to continue it."
         )
@@ -152,6 +168,9 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     if not path.is_file():
         raise InputError(f"{path.parent} holds no weights ({path.name}): has its training reached a validation yet?")
     try:
+        with ZipFile(path) as archive:
+            if broken := archive.testzip():
+                raise ValueError(f"{broken} is not what was written")
         content = torch.load(path, map_location="cpu", weights_only=True)
         found, weights = content["format"], content["weights"]
     except Exception as error:  # a damaged or foreign file can fail in as many ways as there are readers below

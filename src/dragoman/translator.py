@@ -54,6 +54,7 @@ class Translator:
                 f"`search.max_source` ({search.max_source}) must not exceed the model's `max_length`"
                 f" ({model.max_length})."
             )
+        check_positive("batch_tokens", batch_tokens)
         self.model = model
         self.tokenizers = tokenizers
         self.search = search
@@ -86,10 +87,8 @@ class Translator:
                 raise InputError(f"{runs[0].folder} and {other.folder} have different tokenizers: no ensemble of them.")
         models = [one.model() for one in runs]
         model = models[0] if len(models) == 1 else Ensemble(models).eval()
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
         chosen = search or runs[0].search()
-        return cls(model.to(device), tokenizers, chosen, batch_tokens=batch_tokens, aligned=aligned)
+        return cls(model.to(find_device(device)), tokenizers, chosen, batch_tokens=batch_tokens, aligned=aligned)
 
     def __call__(self, lines: Iterable[str]) -> list[str]:
         """The best translation of each line."""
@@ -97,6 +96,7 @@ class Translator:
 
     def translate(self, lines: Iterable[str], *, chunk: int = 4096) -> Iterator[list[Translation]]:
         """The translations of each line, best first, as they come: `chunk` lines are read and sorted at a time."""
+        check_positive("chunk", chunk)
         iterator = enumerate(lines, start=1)
         while numbered := list(islice(iterator, chunk)):
             yield from self._translate_chunk(numbered)
@@ -140,6 +140,22 @@ class Translator:
         )
         starts = [0, *ends[:-1]]
         return [Piece(number, ids[a:b], words[a:b]) for a, b in zip(starts, ends, strict=True)]
+
+
+def find_device(name: str) -> torch.device:
+    """A device that is there; auto: the GPU, if there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError, TypeError) as error:  # a torch built without CUDA asserts
+        raise InputError(f"`device` ({name}) is not to be had here; choose cpu, cuda or auto.") from error
+
+
+def check_positive(key: str, value: int) -> None:
+    """0 lines at a time would be none at all, without a word."""
+    if type(value) is not int or value < 1:
+        raise InputError(f"`{key}` ({value}) must be at least 1.")
 
 
 def by_length(lengths: list[int], batch_tokens: int) -> Iterator[list[int]]:

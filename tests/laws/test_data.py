@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import datasets
 import lightning as L
 import numpy as np
+import pyarrow as pa
 import pytest
 from datasets import Dataset
 
@@ -161,6 +162,15 @@ def test_captions_are_hardly_padded(batch_tokens):
     padded = sum(len(batch) * int(pairs[batch, side].max()) for batch in epoch for side in (0, 1))
     assert pairs.sum() / padded >= 0.93
     assert useful_share(pairs, epoch) == pytest.approx(pairs.sum() / padded)
+
+
+def test_sentences_of_one_length_stand_beside_translations_of_one_length():
+    """Else sources of any length would meet in the batches of long targets."""
+    source = np.random.default_rng(0).integers(2, 41, 4000)
+    pairs = np.stack([source, np.full(4000, 40)], 1)
+    epoch = EndlessBatches(pairs, batch_tokens=1600, seed=1).epoch(0)
+    assert useful_share(pairs, epoch) >= 0.98
+    assert useful_share(pairs, np.split(np.arange(4000), 100)) < 0.8
 
 
 def test_a_batch_is_ended_sources_and_begun_and_ended_targets():
@@ -317,6 +327,15 @@ def test_any_choice_of_pairs_is_fetched_as_it_was_tokenised(seed):
             source, target = usable[number]
             assert [id for id in src if id != PAD] == [*a.encode_all([source])[0], EOS]
             assert [id for id in tgt if id != PAD] == [BOS, *b.encode_all([target])[0], EOS]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_are_the_lists_of_a_column_however_it_is_cut(seed):
+    generator = np.random.default_rng(seed)
+    lists = [generator.integers(0, 99, n).tolist() for n in generator.integers(0, 6, 30)]
+    column = pa.chunked_array([pa.array(lists[start : start + 10], pa.list_(pa.int32())) for start in (0, 10, 20)])
+    for start, end in ((0, 30), (7, 9), (12, 30), (3, 25), (29, 30)):
+        assert [ids.tolist() for ids in rows(column.slice(start, end - start))] == lists[start:end]
 
 
 def module(num_workers: int, seed: int = 1) -> TranslationData:

@@ -79,4 +79,7 @@ def one_line(text: str) -> str:
 
 def read_scores(content: dict[str, Any]) -> list[Score]:
     """The scores that a scores.json holds."""
-    return [Score(**one) for one in content["scores"]]
+    try:
+        return [Score(**one) for one in content["scores"]]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{SCORES} is damaged; remove it and evaluate again.") from error

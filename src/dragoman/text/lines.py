@@ -10,7 +10,7 @@ import os
 import stat
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from itertools import zip_longest
 from pathlib import Path
@@ -77,7 +77,8 @@ def write_lines(path: str | Path, lines: Iterable[str]) -> None:
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror or error}); give another path.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def open_bytes(path: str | Path) -> BufferedReader:

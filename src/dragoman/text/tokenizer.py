@@ -114,8 +114,8 @@ class SentencePiece:
             raise ValueError(f"`model_type` ({model_type}) must be unigram or bpe.")
         if vocab_size < 1 or not 0.98 <= character_coverage <= 1:
             raise ValueError(
-                f"`vocab_size` ({vocab_size}) must be at least 1, `character_coverage` ({character_coverage}) between 0.98"
-                " and 1."
+                f"`vocab_size` ({vocab_size}) must be at least 1 and `character_coverage` ({character_coverage})"
+                " between 0.98 and 1."
             )
         self.model_type = model_type
         self.vocab_size = vocab_size
@@ -163,4 +163,7 @@ class SentencePiece:
                 f"`tokenizer.vocab_size` ({self.vocab_size}) is too small for the characters of this corpus:"
                 f" set it to more than {too_low[1]}, or lower `tokenizer.character_coverage`."
             )
-        return f"SentencePiece could not learn a tokenizer with `tokenizer.vocab_size` {self.vocab_size}: {message}"
+        if "all_chars_count" in message:
+            return "The training split holds no text to learn a tokenizer from; give `corpus.train` one that does."
+        reason = " ".join(message.split())
+        return f"SentencePiece could not learn a tokenizer with `tokenizer.vocab_size` {self.vocab_size}: {reason}."

@@ -35,8 +35,8 @@ def train(config: dict[str, Any], folder: Path) -> list[Score]:
     among it a folder that holds a run of another identity.
     """
     quiet_lightning()
-    check_settings(config, folder)
     config["trainer"]["precision"] = best_precision(config["trainer"]["precision"], config["trainer"]["accelerator"])
+    check_settings(config, folder)
     run = open_run(folder, config)
     last = last_checkpoint(folder)
     scores = run.scores() if run else None
@@ -70,10 +70,7 @@ def make_task(config: dict[str, Any]) -> TranslationTask:
         label_smoothing=config["label_smoothing"],
         seed=config["seed"],
     )
-    try:
-        task.configure_optimizers()
-    except ValueError as error:
-        raise InputError(f"optimizer, schedule: {error}") from error
+    task.configure_optimizers()
     return task
 
 
@@ -104,7 +101,12 @@ def fit(config: dict[str, Any], folder: Path, data: TranslationData, task: Trans
     )
     if last:
         log.info("going on from step %s", f"{steps_in(last):,}")
-    trainer.fit(task, data, ckpt_path=last, weights_only=True)
+    try:
+        trainer.fit(task, data, ckpt_path=last, weights_only=True)
+    except SystemExit as end:
+        if isinstance(end.__context__, KeyboardInterrupt):  # of which Lightning makes a plain exit
+            raise end.__context__ from None
+        raise
     model.eval()
     if trainer.is_global_zero:
         checkpoints.finish(model, lambda: bleu(translator(checked[0]), checked[1]))
