@@ -24,6 +24,22 @@ IDENTITY = ("corpus", "tokenizer", "data", "model", "optimizer", "schedule", "se
 IDENTITY_OF_TRAINER = ("precision", "accumulate_grad_batches", "gradient_clip_val")
 
 
+class PlainLoader(yaml.SafeLoader):
+    """YAML without tags and without aliases, by which a small file can unfold into a tree that no memory holds."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it holds an alias")
+        return super().compose_node(parent, index)
+
+
+class PlainDumper(yaml.SafeDumper):
+    """Writes what `PlainLoader` reads: a list that stands in two places is written twice."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 class Run:
     """An existing run folder: `Run(folder)` reads its configuration and nothing else.
 
@@ -45,7 +61,7 @@ class Run:
                 raise TypeError("other names or shapes")
             model = _build_model(part)
             model.load_state_dict(weights)
-        except (RuntimeError, TypeError, AttributeError) as error:
+        except (RuntimeError, TypeError, AttributeError, OverflowError) as error:
             raise InputError(
                 f"{self.folder / BEST} does not fit the model that {self.folder / CONFIG} describes."
             ) from error
@@ -68,7 +84,9 @@ class Run:
 
     def corpus(self) -> Any:
         """The corpus that the run was trained on; reads it only when asked for a split."""
-        return build(self._part("corpus"), resolve=own_class, path="corpus")
+        from dragoman.text.corpus import Corpus  # here: it loads datasets, for which a translation need not wait
+
+        return _build_own(self._part("corpus"), Corpus, "corpus")
 
     def scores(self) -> dict[str, Any] | None:
         """What the run scored on its test set; None before it is finished."""
@@ -108,8 +126,11 @@ def _build_own(config: dict[str, Any], kind: type, path: str) -> Any:
 
 
 def open_run(folder: Path, config: dict[str, Any]) -> Run | None:
-    """The run that `config` continues, or None where it begins a new one; another identity is refused."""
-    if not (folder / CONFIG).exists():
+    """The run that `config` continues, or None where it begins a new one; another identity is refused.
+
+    A folder without weights or scores has nothing to lose: a start that was given up at once may be mended.
+    """
+    if not any((folder / name).exists() for name in (BEST, LAST, PREVIOUS, SCORES)):
         return None
     run = Run(folder)
     different = differences(identity(run.config), identity(config))
@@ -125,7 +146,7 @@ def open_run(folder: Path, config: dict[str, Any]) -> Run | None:
 def begin_run(folder: Path, config: dict[str, Any], tokenizers: Tokenizers) -> None:
     """Write what makes the folder a run: the tokenizers, then the resolved configuration."""
     tokenizers.save(folder)
-    write_text(folder / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+    write_text(folder / CONFIG, yaml.dump(config, Dumper=PlainDumper, sort_keys=False, allow_unicode=True))
 
 
 def continue_run(run: Run, config: dict[str, Any]) -> None:
@@ -137,7 +158,7 @@ def continue_run(run: Run, config: dict[str, Any]) -> None:
     before = history.read_text("utf-8") if history.exists() else ""
     lines = [f"{time.strftime('%Y-%m-%d %H:%M:%S')} {key}: {old} -> {new}\n" for key, (old, new) in changed.items()]
     write_text(history, before + "".join(lines))
-    write_text(run.folder / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+    write_text(run.folder / CONFIG, yaml.dump(config, Dumper=PlainDumper, sort_keys=False, allow_unicode=True))
     run.config = config
 
 
@@ -186,7 +207,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path.parent} is not a run folder: it holds no {path.name}.")
     try:
-        config = yaml.safe_load(path.read_text("utf-8"))
+        config = yaml.load(path.read_text("utf-8"), Loader=PlainLoader)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not plain YAML: {str(error).splitlines()[0]}.") from error
     if not isinstance(config, dict):

@@ -40,7 +40,7 @@ def train(config: dict[str, Any], folder: Path) -> list[Score]:
     run = open_run(folder, config)
     last = last_checkpoint(folder)
     scores = run.scores() if run else None
-    if scores and last and steps_in(last) >= config["trainer"]["max_steps"]:
+    if run and scores and config["trainer"]["max_steps"] <= run.config["trainer"]["max_steps"]:
         log.info("%s is finished; raise `trainer.max_steps` to train it further", folder)
         return read_scores(scores)
     L.seed_everything(config["seed"], workers=True, verbose=False)
