@@ -105,6 +105,7 @@ def write_metrics(trainer: L.Trainer, metrics: dict[str, float]) -> None:
     """To every logger, at the optimizer step that has just been taken: Lightning's own count lags while validating."""
     for logger in trainer.loggers:
         logger.log_metrics(metrics, step=trainer.global_step)
+        logger.save()
 
 
 def clock(seconds: float) -> str:
