@@ -1,5 +1,10 @@
 """Fixtures that several files share: two tiny runs, made once by the real training script."""
 
+import os
+
+# Before torch is loaded: its threads wait by spinning, and where others want the cores a test would take minutes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from pathlib import Path
 from typing import NamedTuple
 

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
 import datasets
@@ -341,10 +342,10 @@ RUNS: dict[str, tuple[Callable[[Path], object], str]] = {
     "target a list": (lambda run: rewrite(run, lambda c: c["search"].update(_target_=["x"])), "`_target_` names"),
     "number as key": (lambda run: rewrite(run, lambda c: c["search"].update({5: 1})), "search: .*5"),
     "a search as model": (
-        lambda run: rewrite(run, lambda c: c.update(model=c["search"])), "but a model for None"
+        lambda run: rewrite(run, lambda c: c.update(model=deepcopy(c["search"]))), "but a model for None"
     ),
     "a model as search": (
-        lambda run: rewrite(run, lambda c: c.update(search=c["model"])), "search: .*is not a search"
+        lambda run: rewrite(run, lambda c: c.update(search=deepcopy(c["model"]))), "search: .*is not a search"
     ),
     "partial": (lambda run: rewrite(run, lambda c: c["search"].update(_partial_=True)), "search: .*not a search"),
     "no weights": (lambda run: (run / "best.ckpt").unlink(), r"hurt holds no weights \(best.ckpt\)"),
@@ -427,6 +428,7 @@ def test_a_damaged_run_does_not_go_on(trained: Runs, hurt: Path, damage: str) ->
 
 def test_a_damaged_last_checkpoint_once_removed_the_one_before_it_goes_on(trained: Runs, hurt: Path) -> None:
     (hurt / "last.ckpt").unlink()
+    (hurt / "scores.json").unlink()
     answer = call("train", *again(trained))
     assert answer.status == 0, answer.err
     assert "going on from step 150" in answer.err

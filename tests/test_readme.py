@@ -19,8 +19,8 @@ SMALL = (
 SMALL_POCKET = f"{SMALL} corpus.train_size=400 corpus.validation_size=20 corpus.test_size=20"
 
 
-def prepared(command: str, trained, folder: Path) -> str:
-    """The command as a test can run it: real folders for the names, seconds instead of minutes."""
+def prepared(command: str, number: int, trained, folder: Path) -> str:
+    """The command as a test can run it: real folders for the names, a run of its own, seconds instead of minutes."""
     own_data = "corpus.folder=" in command
     data = folder / "data"
     if own_data:
@@ -31,7 +31,7 @@ def prepared(command: str, trained, folder: Path) -> str:
     command = re.sub(r"^python scripts/(\w+)\.py", rf"{sys.executable} {SCRIPTS}/\1.py", command)
     command = re.sub(r"^sacrebleu", f"{sys.executable} -m sacrebleu", command)
     if "train.py" in command and "--help" not in command:
-        command += f" {SMALL if own_data else SMALL_POCKET}"
+        command = f"{command.replace('name=readme', '')} name=readme{number} {SMALL if own_data else SMALL_POCKET}"
     return command
 
 
@@ -47,8 +47,8 @@ def test_every_command_runs(trained, tmp_path):
         (tmp_path / name).write_text(line)
     ran = [command for command in COMMANDS if re.match(r"python scripts/|sacrebleu", command)]
     assert len(ran) >= 14
-    for command in ran:
-        result = run_in_shell(prepared(command, trained, tmp_path), tmp_path)
+    for number, command in enumerate(ran):
+        result = run_in_shell(prepared(command, number, trained, tmp_path), tmp_path)
         assert result.returncode == 0, f"{command}\n{result.stderr}"
         assert result.stdout or ">" in command, command
 

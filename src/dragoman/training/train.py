@@ -40,9 +40,12 @@ def train(config: dict[str, Any], folder: Path) -> list[Score]:
     run = open_run(folder, config)
     last = last_checkpoint(folder)
     scores = run.scores() if run else None
-    if run and scores and config["trainer"]["max_steps"] <= run.config["trainer"]["max_steps"]:
+    whole = last is None or last.name == LAST  # else the newest checkpoint was lost, and what it held is trained again
+    if run and scores and whole and config["trainer"]["max_steps"] <= run.config["trainer"]["max_steps"]:
         log.info("%s is finished; raise `trainer.max_steps` to train it further", folder)
         return read_scores(scores)
+    if last:
+        log.info("going on from step %s", f"{steps_in(last):,}")  # here: a damaged one is found before anything changes
     L.seed_everything(config["seed"], workers=True, verbose=False)
     splits = build(config["corpus"], path="corpus").splits()
     tokenizers = (
@@ -99,8 +102,6 @@ def fit(config: dict[str, Any], folder: Path, data: TranslationData, task: Trans
         enable_model_summary=False,
         enable_checkpointing=False,
     )
-    if last:
-        log.info("going on from step %s", f"{steps_in(last):,}")
     try:
         trainer.fit(task, data, ckpt_path=last, weights_only=True)
     except SystemExit as end:
