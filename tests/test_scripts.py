@@ -16,9 +16,10 @@ from typing import Any
 import datasets
 import pytest
 import torch
+from sacrebleu.metrics import BLEU, CHRF, TER
 
 from conftest import Runs
-from dragoman.evaluation.scores import Score
+from dragoman.evaluation.scores import Score, score
 from dragoman.run import read_weights
 from dragoman.search import Greedy
 from dragoman.text.lines import read_lines
@@ -189,6 +190,15 @@ def test_what_is_printed_is_what_sacrebleu_says_of_the_files(trained: Runs, copi
     for name, side in (("source.txt", "en"), ("reference.txt", "fr")):
         assert (Path(folder) / name).read_bytes() == (data / f"{stem}.{side}").read_bytes()
     assert content["sentences"] == len(list(read_lines(Path(folder) / "hypotheses.txt"))) == count
+
+
+def test_translations_that_almost_all_miss_are_scored_too() -> None:
+    """Some resamples match nothing at all: sacreBLEU 2.6 makes a number of another type of them, and stumbles."""
+    hypotheses, references = ["a b c d", *["'"] * 9], ["a b c d", *["x y z"] * 9]
+    scores = score(hypotheses, references)
+    plain = [metric.corpus_score(hypotheses, [references]).score for metric in (BLEU(), CHRF(), TER())]
+    assert [one.value for one in scores] == plain
+    assert all(one.low < one.value < one.high for one in scores)
 
 
 def test_scoring_a_run_again_gives_the_scores_of_its_training(trained: Runs, copied: Path, place: Path) -> None:

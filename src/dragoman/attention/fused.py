@@ -1,7 +1,7 @@
 """Scaled dot-product attention by the fastest exact kernel for the device and the gradient at hand.
 
 On a GPU that is torch's `scaled_dot_product_attention`. On a CPU its backward pass is slow, in bf16 several times
-slower than two matrix products around a softmax (docs/performance.md), so training takes those.
+slower than two matrix products around a softmax: `benchmarks/kernels.py`. So training takes those.
 """
 
 import torch
