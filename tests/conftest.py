@@ -39,8 +39,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Runs:
             folder=folder,
         )
         for seed, run, steps in (
-            (1, runs.first, ("max_steps=300", "validate_every=150")),
-            (2, runs.second, ("max_steps=100", "validate_every=100")),
+            (1, runs.first, ("max_steps=200", "validate_every=100")),
+            (2, runs.second, ("max_steps=60", "validate_every=60")),
         )
     ]
     for process in processes:

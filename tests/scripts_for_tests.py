@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -54,6 +55,13 @@ def finish(process: subprocess.Popen[bytes], given: str | bytes = b"") -> Answer
     """What a process answers; "\\r" and its like come back as they are."""
     out, err = process.communicate(given.encode() if isinstance(given, str) else given, timeout=120)
     return Answer(process.returncode, out.decode(), err.decode())
+
+
+def next_line(process: subprocess.Popen[bytes]) -> str:
+    """The next line of a process that goes on; one that keeps it to itself fails instead of waiting for ever."""
+    assert process.stdout is not None
+    assert select.select([process.stdout], [], [], 60)[0], "no line within a minute"
+    return process.stdout.readline().decode()
 
 
 def run(script: str, *arguments: str, folder: Path, given: str | bytes = b"") -> Answer:

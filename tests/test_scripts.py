@@ -24,7 +24,20 @@ from dragoman.run import read_weights
 from dragoman.search import Greedy
 from dragoman.text.lines import read_lines
 from dragoman.translator import Translator
-from scripts_for_tests import TINY, Answer, call, done, environment, finish, lines, run, start, tree, write_corpus
+from scripts_for_tests import (
+    TINY,
+    Answer,
+    call,
+    done,
+    environment,
+    finish,
+    lines,
+    next_line,
+    run,
+    start,
+    tree,
+    write_corpus,
+)
 
 DEBUG = ["trainer=debug", *(setting for setting in TINY if not setting.startswith(("experiment", "corpus")))]
 
@@ -320,12 +333,11 @@ def test_a_prompt_answers_line_by_line_and_keeps_stdout_clean(trained: Runs, pla
     keyboard, terminal = pty.openpty()
     process = start("translate", f"run={trained.first}", folder=place, stdin=terminal)
     os.close(terminal)
-    assert process.stdout is not None
     answers = []
     typed = ["The hen runs.", "", "it's — 東, [x]", "The goat sleeps."]
     for line in typed:
         os.write(keyboard, f"{line}\n".encode())
-        answers.append(process.stdout.readline().decode())
+        answers.append(next_line(process))
     os.write(keyboard, b"\x04")  # end of input
     answer = finish(process, b"")
     os.close(keyboard)

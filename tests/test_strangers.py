@@ -136,7 +136,7 @@ ATTACKS: dict[str, tuple[Callable[[Path], object], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore:.*looks like a TorchScript archive")
+@pytest.mark.filterwarnings("ignore:.*looks like a TorchScript archive", "ignore:.*torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_nothing_of_theirs_is_executed(theirs: Path, attack: str) -> None:
     arm, message = ATTACKS[attack]

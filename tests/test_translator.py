@@ -33,7 +33,7 @@ def tokenizer(trained: Runs) -> Tokenizer:
 
 @pytest.fixture(scope="module")
 def sentences(trained: Runs) -> list[str]:
-    return (trained.folder / "data" / "train.en").read_text("utf-8").split("\n")[:40]
+    return (trained.folder / "data" / "train.en").read_text("utf-8").split("\n")[:30]
 
 
 # --- Sentences → sentences ---
