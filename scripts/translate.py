@@ -1,6 +1,5 @@
 """Translate lines: `python scripts/translate.py --help`."""
 
-import sys
 from typing import Any
 
 from entry import entry
@@ -8,7 +7,13 @@ from entry import entry
 
 def main(config: dict[str, Any]) -> None:
     """Lines in, translations out, as they come."""
-    from dragoman.console import input_lines, print_lines, render, watched  # here: --help need not wait for torch
+    from dragoman.console import (  # here: --help need not wait for torch
+        at_prompt,
+        input_lines,
+        print_lines,
+        render,
+        watched,
+    )
     from dragoman.run import build_search
     from dragoman.text.lines import write_lines
     from dragoman.translator import Translator
@@ -20,9 +25,8 @@ def main(config: dict[str, Any]) -> None:
         batch_tokens=config["batch_tokens"],
         aligned=config["alignment"],
     )
-    asks = config["text"] is None and config["source"] is None and sys.stdin.isatty()
-    lines = input_lines(config["text"], config["source"])
-    found = translator.translate(lines, chunk=1 if asks else config["chunk"])
+    given = config["text"], config["source"]
+    found = translator.translate(input_lines(*given), chunk=1 if at_prompt(*given) else config["chunk"])
     rendered = render(found, nbest=translator.search.nbest > 1, aligned=config["alignment"])
     if config["target"] is None:
         print_lines(rendered)

@@ -8,6 +8,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from pathlib import Path
 from typing import NamedTuple
 
+import datasets
 import pytest
 
 from scripts_for_tests import TINY, done, finish, start, write_corpus
@@ -52,3 +53,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 def trained_run(trained: Runs) -> Path:
     """A finished run."""
     return trained.first
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in; the data sets of this process are kept beside it."""
+    folder = tmp_path / "place"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "data-sets")
+    return folder

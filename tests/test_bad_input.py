@@ -17,7 +17,6 @@ from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 
-import datasets
 import pytest
 import torch
 import yaml
@@ -42,14 +41,7 @@ from scripts_for_tests import (
 CLASS_NAME = re.compile(r"\s*([\w.]+\.)?\w*(Error|Exception|Warning)\b")
 
 
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to work in; the data sets of this process are kept beside it."""
-    folder = tmp_path / "place"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "data-sets")
-    return folder
+pytestmark = pytest.mark.usefixtures("place")
 
 
 @pytest.fixture

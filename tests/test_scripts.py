@@ -13,7 +13,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pytest
 import torch
 from sacrebleu.metrics import BLEU, CHRF, TER
@@ -42,14 +41,7 @@ from scripts_for_tests import (
 DEBUG = ["trainer=debug", *(setting for setting in TINY if not setting.startswith(("experiment", "corpus")))]
 
 
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to work in; the data sets of this process are kept beside it."""
-    folder = tmp_path / "place"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "data-sets")
-    return folder
+pytestmark = pytest.mark.usefixtures("place")
 
 
 @pytest.fixture

@@ -10,13 +10,18 @@ from dragoman.translator import Translation
 Item = TypeVar("Item")
 
 
+def at_prompt(text: str | None, source: str | None) -> bool:
+    """Whether the lines are typed at a prompt, one at a time."""
+    return text is None and source is None and sys.stdin.isatty()
+
+
 def input_lines(text: str | None, source: str | None) -> Iterator[str]:
     """The one line `text`, else the lines of the file `source`, else of standard input, by a prompt if need be."""
     if text is not None:
         return iter([text])
     if source is not None:
         return read_lines(source)
-    return prompted() if sys.stdin.isatty() else decode_lines(sys.stdin.buffer, "standard input")
+    return prompted() if at_prompt(text, source) else decode_lines(sys.stdin.buffer, "standard input")
 
 
 def prompted() -> Iterator[str]:

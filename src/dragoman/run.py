@@ -146,7 +146,7 @@ def open_run(folder: Path, config: dict[str, Any]) -> Run | None:
 def begin_run(folder: Path, config: dict[str, Any], tokenizers: Tokenizers) -> None:
     """Write what makes the folder a run: the tokenizers, then the resolved configuration."""
     tokenizers.save(folder)
-    write_text(folder / CONFIG, yaml.dump(config, Dumper=PlainDumper, sort_keys=False, allow_unicode=True))
+    _write_config(folder / CONFIG, config)
 
 
 def continue_run(run: Run, config: dict[str, Any]) -> None:
@@ -158,7 +158,7 @@ def continue_run(run: Run, config: dict[str, Any]) -> None:
     before = history.read_text("utf-8") if history.exists() else ""
     lines = [f"{time.strftime('%Y-%m-%d %H:%M:%S')} {key}: {old} -> {new}\n" for key, (old, new) in changed.items()]
     write_text(history, before + "".join(lines))
-    write_text(run.folder / CONFIG, yaml.dump(config, Dumper=PlainDumper, sort_keys=False, allow_unicode=True))
+    _write_config(run.folder / CONFIG, config)
     run.config = config
 
 
@@ -199,6 +199,10 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     if found != FORMAT:
         raise InputError(f"{path} has format {found}; this version of Dragoman reads format {FORMAT}: update Dragoman.")
     return weights
+
+
+def _write_config(path: Path, config: dict[str, Any]) -> None:
+    write_text(path, yaml.dump(config, Dumper=PlainDumper, sort_keys=False, allow_unicode=True))
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class TranslationData(L.LightningDataModule):
     """Training batches without end and validation batches in order, from the text of a corpus and its tokenizers.
 
     `batch_tokens` bounds sentences × longest sentence of either side, in tokens, padding included; pairs longer than
-    `max_length` tokens are left out. `start` is set before training: the number of batches already trained on.
+    `max_length` tokens are left out.
     """
 
     def __init__(

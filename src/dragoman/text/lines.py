@@ -10,13 +10,14 @@ import os
 import stat
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from io import BufferedReader
 from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from dragoman.errors import InputError
+from dragoman.files import replacing
 
 DAMAGED_GZIP = (gzip.BadGzipFile, EOFError, zlib.error)
 
@@ -68,17 +69,12 @@ def write_lines(path: str | Path, lines: Iterable[str]) -> None:
     final = Path(os.path.realpath(path))
     if final.exists() and not final.is_file():
         raise InputError(f"{path} is a folder or a device and cannot be written as a file; give the path of a file.")
-    temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
     try:
-        with _create(temporary, final.suffix) as stream:
+        with replacing(final) as temporary, _create(temporary, final.suffix) as stream:
             for number, line in enumerate(lines, start=1):
                 stream.write(_encode(line, f"{path}, line {number}"))
-        os.replace(temporary, final)
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror or error}); give another path.") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def open_bytes(path: str | Path) -> BufferedReader:

@@ -51,8 +51,6 @@ class Checkpoints(L.Callback):
             trainer.should_stop = True  # Lightning validates once more before it stops where it is asked to
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: Any) -> None:
-        if trainer.sanity_checking:
-            return
         new = Kept(trainer.global_step, trainer.callback_metrics["bleu"].item())
         self.kept = [one for one in self.kept if one.step != new.step] + [new]
         if trainer.is_global_zero:

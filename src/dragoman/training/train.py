@@ -163,8 +163,6 @@ def quiet_lightning() -> None:
         ".*does not have many workers.*",
         ".*isinstance.treespec, LeafSpec.*",
         ".*lr_scheduler.step.*before.*optimizer.step.*",
-        ".*Checkpoint directory.*exists and is not empty.*",
-        ".*`IterableDataset` has `__len__`.*",
     ):
         warnings.filterwarnings("ignore", message)
 
