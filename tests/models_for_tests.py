@@ -6,11 +6,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dragoman.attention import Fused, ScaledDot
+from dragoman.attention import Additive, Attention, Fixed, Fused, Linear, ScaledDot, SlidingWindow
 from dragoman.ids import EOS
-from dragoman.models import Seq2Seq, Transformer
+from dragoman.models import RNNEncoderDecoder, RNNsearch, Seq2Seq, Transformer
+from dragoman.models.recurrent import Recurrent
 
-ATTENTIONS = {"fused": Fused, "dot": partial(ScaledDot, scale=True)}
+ATTENTIONS = {
+    "fused": Fused,
+    "dot": partial(ScaledDot, scale=True),
+    "unscaled": partial(ScaledDot, scale=False),
+    "additive": Additive,
+    "linear": Linear,
+    "window": partial(SlidingWindow, window=2, global_tokens=0),  # so narrow that 9 tokens are more than it reaches
+    "sparse": partial(SlidingWindow, window=2, global_tokens=1),
+    "fixed": Fixed,
+}
+PLACES = {"encoder_attention": "self", "decoder_attention": "causal", "cross_attention": "cross"}
 
 
 def transformer(seed: int = 0, attention: str = "fused", **changes: Any) -> Transformer:
@@ -20,6 +31,7 @@ def transformer(seed: int = 0, attention: str = "fused", **changes: Any) -> Tran
         "target_vocab_size": 23,
         "dim": 16,
         "num_heads": 4,
+        "num_kv_heads": 4,
         "feed_forward_dim": 32,
         "encoder_layers": 2,
         "decoder_layers": 2,
@@ -31,15 +43,57 @@ def transformer(seed: int = 0, attention: str = "fused", **changes: Any) -> Tran
         "dropout": 0.1,
         "feed_forward_dropout": 0.1,
         "attention_dropout": 0.0,
-        "encoder_attention": ATTENTIONS[attention],
-        "decoder_attention": ATTENTIONS[attention],
-        "cross_attention": ATTENTIONS[attention],
+        **{place: ATTENTIONS[attention if fits(attention, kind) else "fused"] for place, kind in PLACES.items()},
     }
     model = Transformer(**(settings | changes))
     with torch.no_grad():
         for parameter in model.parameters():  # biases and norms too, so that none can be forgotten unseen
             parameter.add_(torch.randn_like(parameter) * 0.3)
         model.output.weight.mul_(2)  # decided, not uniform: ties would make every search right
+    return model.eval()
+
+
+def fits(attention: str, kind: str) -> bool:
+    """Whether the attention has a meaning for this kind of reading."""
+    return kind in class_of(attention).kinds
+
+
+def goes_with(attention: str, positions: str) -> bool:
+    """Whether the attention can stand beside these positions."""
+    return positions in {"none", *class_of(attention).positions}
+
+
+def class_of(attention: str) -> type[Attention]:
+    chosen = ATTENTIONS[attention]
+    return chosen.func if isinstance(chosen, partial) else chosen
+
+
+def rnnsearch(seed: int = 0, attention: str = "additive") -> RNNsearch:
+    torch.manual_seed(seed)
+    sizes = {"source_vocab_size": 23, "target_vocab_size": 23, "embedding_dim": 6, "dim": 8, "readout_dim": 7}
+    model = RNNsearch(
+        **sizes,
+        attention_dim=5,
+        max_length=64,
+        dropout=0.1,
+        attention_dropout=0.0,
+        cross_attention=ATTENTIONS[attention],
+    )
+    return shaken(model)
+
+
+def encoder_decoder(seed: int = 0, cell: str = "gru") -> RNNEncoderDecoder:
+    torch.manual_seed(seed)
+    sizes = {"source_vocab_size": 23, "target_vocab_size": 23, "embedding_dim": 6, "dim": 8, "readout_dim": 7}
+    return shaken(RNNEncoderDecoder(**sizes, max_length=64, cell=cell, dropout=0.1))
+
+
+def shaken(model: Recurrent) -> Any:
+    """No parameter at its first value, and logits that are decided: ties would make every search right."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.3)
+        model.readout.output.weight.mul_(4)
     return model.eval()
 
 

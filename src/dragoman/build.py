@@ -17,8 +17,15 @@ from dragoman.errors import InputError
 # What a run folder, perhaps a stranger's, may ask for: looked up by full name, never by walking attributes.
 OWN_CLASSES = frozenset(
     {
+        "dragoman.attention.Additive",
+        "dragoman.attention.Fixed",
+        "dragoman.attention.Flex",
         "dragoman.attention.Fused",
+        "dragoman.attention.Linear",
         "dragoman.attention.ScaledDot",
+        "dragoman.attention.SlidingWindow",
+        "dragoman.models.RNNEncoderDecoder",
+        "dragoman.models.RNNsearch",
         "dragoman.models.Transformer",
         "dragoman.search.Beam",
         "dragoman.search.Greedy",

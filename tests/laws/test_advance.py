@@ -1,15 +1,19 @@
 """Models: one bite or many, causality, padding, a batch is its sentences."""
 
+import cmath
 import itertools
+import math
 
 import pytest
 import torch
 from torch import nn
 
+from dragoman.attention import Additive, Fixed, Linear, Mask
 from dragoman.data.batch import pad
 from dragoman.ids import BOS, EOS, PAD
 from dragoman.models import Ensemble, select
-from models_for_tests import sources, transformer
+from dragoman.models.positions import Alibi, Rotary, Sinusoidal
+from models_for_tests import ATTENTIONS, encoder_decoder, fits, goes_with, rnnsearch, sources, transformer
 
 SETTINGS = [
     {
@@ -26,6 +30,27 @@ SETTINGS = [
     )
 ]
 MODELS = {" ".join(one.values()): lambda one=one: transformer(**one).double() for one in SETTINGS}
+MODELS |= {
+    f"{attention} {positions}": lambda attention=attention, positions=positions: transformer(
+        attention=attention, positions=positions
+    ).double()
+    for attention in ATTENTIONS
+    for positions in ("none", "rotary", "alibi")
+    if goes_with(attention, positions)
+}
+MODELS |= {
+    f"{attention}, {heads} heads of keys": lambda attention=attention, heads=heads: transformer(
+        attention=attention, num_kv_heads=heads
+    ).double()
+    for attention in ("fused", "additive", "linear", "sparse")
+    for heads in (1, 2)
+}
+MODELS |= {
+    f"RNNsearch {attention}": lambda attention=attention: rnnsearch(attention=attention).double()
+    for attention in ATTENTIONS
+    if fits(attention, "cross")
+}
+MODELS |= {cell: lambda cell=cell: encoder_decoder(cell=cell).double() for cell in ("gru", "lstm")}
 MODELS["ensemble"] = lambda: Ensemble([transformer(0), transformer(1)]).double().eval()
 every_model = pytest.mark.parametrize("make_model", MODELS.values(), ids=MODELS.keys())
 
@@ -39,9 +64,9 @@ def targets(count: int, length: int, seed: int = 3):
 @every_model
 @torch.no_grad()
 def test_one_bite_or_many(make_model):
-    model, src, tgt = make_model(), sources(4), targets(4, 7)
+    model, src, tgt = make_model(), sources(4), targets(4, 11)
     whole = model(src, tgt)
-    for bites in ([1] * 7, [3, 4], [1, 5, 1]):
+    for bites in ([1] * 11, [3, 8], [1, 9, 1]):
         memory = model.encode(src)
         state, pieces = model.start(memory), []
         for bite in tgt.split(bites, dim=1):
@@ -53,19 +78,19 @@ def test_one_bite_or_many(make_model):
 @every_model
 @torch.no_grad()
 def test_causality(make_model):
-    model, src, tgt = make_model(), sources(4), targets(4, 7)
+    model, src, tgt = make_model(), sources(4), targets(4, 11)
     before = model(src, tgt)
     changed = tgt.clone()
     changed[:, 5] = (tgt[:, 5] - 4 + 1) % 19 + 4
     after = model(src, changed)
     torch.testing.assert_close(after[:, :5], before[:, :5], rtol=0, atol=1e-12)
-    assert (after[:, 5:] != before[:, 5:]).any(-1).all()  # what may change does
+    assert (after[:, 5:8] != before[:, 5:8]).any(-1).all()  # what may change does, within the narrowest window's reach
 
 
 @every_model
 @torch.no_grad()
 def test_source_padding_changes_nothing(make_model):
-    model, src, tgt = make_model(), sources(4), targets(4, 7)
+    model, src, tgt = make_model(), sources(4), targets(4, 11)
     longer = torch.cat((src, torch.full((4, 5), PAD)), 1)
     torch.testing.assert_close(model(longer, tgt), model(src, tgt))
 
@@ -73,7 +98,7 @@ def test_source_padding_changes_nothing(make_model):
 @every_model
 @torch.no_grad()
 def test_a_batch_is_its_sentences(make_model):
-    model, src, tgt = make_model(), sources(5), targets(5, 7)
+    model, src, tgt = make_model(), sources(5), targets(5, 11)
     together = model(src, tgt)
     assert len({int((row != PAD).sum()) for row in src}) > 1  # several lengths, or padding was never tried
     for i in range(5):
@@ -84,7 +109,7 @@ def test_a_batch_is_its_sentences(make_model):
 @every_model
 @torch.no_grad()
 def test_rows_of_a_sentence_share_its_memory(make_model):
-    model, src, tgt = make_model(), sources(3), targets(6, 7)
+    model, src, tgt = make_model(), sources(3), targets(6, 11)
     memory = model.encode(src)
     rows = torch.tensor([0, 0, 1, 1, 2, 2])
     shared = model.advance(tgt, select(model.start(memory), rows), memory)[0]
@@ -168,15 +193,40 @@ def copy_rest(theirs, ours, norms):
 
 
 def test_sinusoids_are_those_of_the_paper():
-    import math
-
-    from dragoman.models.layers import SinusoidalPositions
-
-    table = SinusoidalPositions(6, 50)(3, 40)
+    table = Sinusoidal(dim=6, num_heads=1, max_length=50).add(torch.zeros(1, 40, 6), start=3)[0]
     for position, i in itertools.product(range(3, 43), range(3)):
         angle = position / 10000 ** (2 * i / 6)
         assert table[position - 3, 2 * i].item() == pytest.approx(math.sin(angle), abs=1e-5)
         assert table[position - 3, 2 * i + 1].item() == pytest.approx(math.cos(angle), abs=1e-5)
+
+
+def test_rotated_products_depend_on_the_distance_alone():
+    """Su et al. 2021, equation 11: qᵀ R(n - m) k, here written out for one pair of numbers, as complex ones."""
+    rotary = Rotary(dim=8, num_heads=2, max_length=50).double()
+    q, k = torch.randn(2, 1, 1, 1, 4, dtype=torch.float64)
+    for m, n in itertools.product((0, 1, 7, 30), repeat=2):
+        expected = 0.0
+        for i in range(2):
+            a, b = (complex(*x[0, 0, 0, i::2].tolist()) for x in (q, k))
+            expected += (a.conjugate() * b * cmath.exp(1j * (n - m) / 10000 ** (2 * i / 4))).real
+        got = (rotary.rotate(q, m) * rotary.rotate(k, n)).sum().item()
+        assert got == pytest.approx(expected, rel=1e-5, abs=1e-5)  # the table is made in fp32
+
+
+def test_alibi_takes_off_what_the_paper_says():
+    assert Alibi(dim=8, num_heads=8, max_length=1).slopes() == tuple(1 / 2**n for n in range(1, 9))
+    bias = Mask("causal", slopes=(0.5, 0.25)).bias(2, 4, torch.device("cpu"))
+    assert bias[0, 0].tolist() == [[-1.0, -0.5, 0.0, -0.5], [-1.5, -1.0, -0.5, 0.0]]
+    assert torch.equal(bias[0, 1], bias[0, 0] / 2)
+
+
+@pytest.mark.parametrize("positions", ["none", "sinusoidal", "learned", "rotary", "alibi"])
+def test_only_positions_tell_an_encoder_the_order(positions):
+    model = transformer(positions=positions).double()
+    src = torch.tensor([[5, 6, 7, 8, EOS]])
+    order = torch.tensor([3, 1, 0, 2, 4])
+    keys = [model.encode(one).layers[0].k_BHSK for one in (src, src[:, order])]
+    assert torch.allclose(keys[0][:, :, order], keys[1]) == (positions == "none")
 
 
 def test_tied_embeddings_are_one_tensor():
@@ -192,10 +242,17 @@ def test_tied_embeddings_are_one_tensor():
     ("changes", "message"),
     [
         ({"norm": "middle"}, r"`norm` \(middle\) must be one of pre, post\."),
-        ({"positions": "polar"}, r"`positions` \(polar\) must be one of sinusoidal, learned\."),
+        ({"positions": "polar"}, r"`positions` \(polar\) must be one of sinusoidal, learned, rotary, alibi, none\."),
         ({"dim": 18}, r"`dim` \(18\) must be a multiple of `num_heads` \(4\)\."),
         ({"dropout": 1.0}, r"dropout probability \(1\.0\)"),
         ({"decoder_layers": 0}, "must be at least 1"),
+        ({"num_kv_heads": 3}, r"`num_heads` \(4\) must be a multiple of `num_kv_heads` \(3\)\."),
+        ({"positions": "rotary", "dim": 12}, "needs heads of an even width, but `dim` / `num_heads` is 3"),
+        ({"cross_attention": ATTENTIONS["window"]}, "`cross_attention`: SlidingWindow has no meaning there; choose"),
+        ({"encoder_attention": Fixed}, "`encoder_attention`: Fixed has no meaning there; choose fused"),
+        ({"decoder_attention": Additive, "positions": "rotary"}, "Additive does not go with `positions: rotary`"),
+        ({"encoder_attention": Linear, "positions": "alibi"}, "Linear does not go with `positions: alibi`; choose sin"),
+        ({"decoder_attention": Linear, "attention_dropout": 0.1}, "set `attention_dropout` \\(0.1\\) to 0"),
     ],
 )
 def test_messages(changes, message):

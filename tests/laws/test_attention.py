@@ -1,22 +1,48 @@
 """Attention: the definition, its fast forms, its masks."""
 
 import itertools
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
+from torch.nn.attention.flex_attention import flex_attention
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from dragoman.attention import KV, Fused, Mask, MultiHeadAttention, ScaledDot, record
+from dragoman.attention import KV, Fused, Mask, MultiHeadAttention, record
+from dragoman.attention.flex import from_rules
 from dragoman.attention.fused import one_kernel, two_products
 from dragoman.attention.multihead import fold, unfold
+from models_for_tests import ATTENTIONS, fits, goes_with
 
 CASES = list(
     itertools.product(
         ["self", "causal", "cross"],  # kind
-        [(1, 1), (1, 7), (3, 7), (7, 7), (9, 5)],  # queries, keys
+        [(1, 1), (1, 7), (3, 7), (7, 7), (13, 13), (9, 5)],  # queries, keys
         ["none", "some", "all padded"],  # padding
+        [None, (0.5, 0.25)],  # slopes
     )
 )
+EVERY = {name: made(dropout=0.0, num_heads=2, head_dim=8).double().eval() for name, made in ATTENTIONS.items()}
+
+
+def possible(name, kind, slopes):
+    """Whether the mechanism means anything there."""
+    return fits(name, kind) and (slopes is None or (kind != "cross" and goes_with(name, "alibi")))
+
+
+def cases_of(name):
+    for kind, lengths, padding, slopes in CASES:
+        # queries before the first key only make sense in cross-attention
+        if possible(name, kind, slopes) and (kind == "cross" or lengths[0] <= lengths[1]):
+            yield kind, lengths, padding, slopes
+
+
+ALL = [(name, *case) for name in EVERY for case in cases_of(name)]
+
+
+def attend(attention, q, k, v, mask):
+    return attention(q, attention.remember(None, k, v, mask), mask)
 
 
 def make(queries: int, keys: int, padding: str, seed: int = 0, requires_grad: bool = True):
@@ -35,62 +61,168 @@ def make(queries: int, keys: int, padding: str, seed: int = 0, requires_grad: bo
     return q, k, v, keys_BS
 
 
-@pytest.mark.parametrize(("kind", "lengths", "padding"), CASES)
-def test_weights_sum_to_one_over_what_may_be_read_and_only_there(kind, lengths, padding):
+def readable(name, kind, T, S, keys_BS, b, t, s):
+    """The law in words of its own: what a query may read."""
+    here = t + S - T
+    if (keys_BS is not None and not keys_BS[b, s]) or (kind == "causal" and s > here):
+        return False
+    if name == "fixed":
+        return s == S - 1 if keys_BS is None else s == int(keys_BS[b].nonzero().max())
+    near = abs(s - here) < 2
+    return {"window": near, "sparse": near or s == 0 or here == 0}.get(name, True)
+
+
+@pytest.mark.parametrize(("name", "kind", "lengths", "padding", "slopes"), ALL)
+def test_weights_sum_to_one_over_what_may_be_read_and_only_there(name, kind, lengths, padding, slopes):
     q, k, _v, keys_BS = make(*lengths, padding)
-    mask = Mask(kind, keys_BS)
-    weights = ScaledDot(dropout=0.0, scale=True).weights(q, k, mask)
+    weights = EVERY[name].weights(q, k, Mask(kind, keys_BS, slopes=slopes))
     T, S = lengths
     for b, h, t, s in itertools.product(range(3), range(2), range(T), range(S)):
-        readable = (kind != "causal" or s <= t + S - T) and (keys_BS is None or bool(keys_BS[b, s]))
-        assert (weights[b, h, t, s] > 0) == readable
+        assert (weights[b, h, t, s] > 0) == readable(name, kind, T, S, keys_BS, b, t, s)
     sums = weights.sum(-1)
     assert torch.all(torch.isclose(sums, torch.ones_like(sums)) | (sums == 0))
 
 
-@pytest.mark.parametrize(("kind", "lengths", "padding"), CASES)
-@pytest.mark.parametrize("form", ["chosen", "one kernel", "two products"])
-def test_fast_forms_are_the_definition_values_and_gradients(kind, lengths, padding, form):
-    results = []
-    for forward in (ScaledDot(dropout=0.0, scale=True), fast_form(form)):
-        q, k, v, keys_BS = make(*lengths, padding)
-        out = forward(q, KV(k, v), Mask(kind, keys_BS))
-        out.pow(2).sum().backward()
-        results.append((out.detach(), q.grad, k.grad, v.grad))
-    for ours, definition in zip(results[1], results[0], strict=True):
-        assert torch.isfinite(definition).all()
-        torch.testing.assert_close(ours, definition, rtol=1e-9, atol=1e-9)
+@pytest.mark.parametrize(("name", "kind", "lengths", "padding", "slopes"), ALL)
+def test_the_fast_form_is_the_definition_values_and_gradients(name, kind, lengths, padding, slopes):
+    attention = EVERY[name]
+    mask_of = lambda keys_BS: Mask(kind, keys_BS, slopes=slopes)  # noqa: E731
+    agree(
+        lambda q, k, v, keys_BS: attend(attention, q, k, v, mask_of(keys_BS)),
+        lambda q, k, v, keys_BS: attention.weights(q, k, mask_of(keys_BS)) @ v,
+        make(*lengths, padding),
+        tuple(attention.parameters()),
+    )
 
 
-def fast_form(form):
-    return {
-        "chosen": Fused(dropout=0.0),
+@pytest.mark.parametrize(("kind", "lengths", "padding", "slopes"), list(cases_of("fused")))
+@pytest.mark.parametrize("kernel", ["one kernel", "two products", "flex"])
+def test_every_kernel_of_scaled_dot_attention_is_the_definition(kind, lengths, padding, slopes, kernel):
+    mask_of = lambda keys_BS: Mask(kind, keys_BS, slopes=slopes)  # noqa: E731
+    fast = {
         "one kernel": lambda q, past, mask: one_kernel(q, past, mask, dropout=0.0),
         "two products": two_products,
-    }[form]
+        "flex": lambda q, past, mask: from_rules(q, past, mask, flex_attention),  # what the compiler is given
+    }[kernel]
+    agree(
+        lambda q, k, v, keys_BS: fast(q, KV(k, v), mask_of(keys_BS)),
+        lambda q, k, v, keys_BS: EVERY["dot"].weights(q, k, mask_of(keys_BS)) @ v,
+        make(*lengths, padding, requires_grad=kernel != "flex"),
+    )
+
+
+def agree(fast, definition, given, parameters=()):
+    """Values and, where they are asked for, the gradients of everything."""
+    results = []
+    for form in (fast, definition):
+        out = form(*given)
+        wanted = [x for x in (*given[:3], *parameters) if x.requires_grad and out.requires_grad]
+        gradients = torch.autograd.grad(out.pow(2).sum(), wanted, allow_unused=True) if wanted else []
+        results.append(
+            [out, *(torch.zeros_like(x) if g is None else g for x, g in zip(wanted, gradients, strict=True))]
+        )
+    for ours, expected in zip(*results, strict=True):
+        assert torch.isfinite(expected).all()
+        torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_gradients_are_those_of_finite_differences(name):
+    kind = next(kind for kind in ("causal", "cross") if fits(name, kind))
+    q, k, v, keys_BS = make(9, 9, "some")
+    chosen = [x[:2, :, :, :2].detach().requires_grad_() for x in (q, k, v)]
+    attention = ATTENTIONS[name](dropout=0.0, num_heads=2, head_dim=2).double()
+    mask = Mask(kind, keys_BS[:2] if kind == "cross" else None)
+    assert torch.autograd.gradcheck(lambda *qkv: attend(attention, *qkv, mask), chosen)
+
+
+@pytest.mark.parametrize("name", [name for name in EVERY if fits(name, "causal")])
+@pytest.mark.parametrize("bites", [[1] * 13, [4, 1, 8], [12, 1]])
+def test_what_is_remembered_in_bites_gives_what_is_read_at_once(name, bites):
+    attention, mask = EVERY[name], Mask("causal")
+    q, k, v, _ = make(13, 13, "none", requires_grad=False)
+    past, pieces = None, []
+    for q_bite, k_bite, v_bite in zip(*(x.split(bites, dim=2) for x in (q, k, v)), strict=True):
+        past = attention.remember(past, k_bite, v_bite, mask)
+        pieces.append(attention(q_bite, past, mask))
+    torch.testing.assert_close(torch.cat(pieces, 2), attend(attention, q, k, v, mask))
+    kept = sum(part.numel() for part in past if part is not None)
+    read = k.numel() + v.numel()
+    assert (kept < read) == (name in ("linear", "window", "sparse"))
+
+
+def test_a_narrow_window_never_makes_a_tensor_of_all_pairs():
+    q, k, v, _ = make(512, 512, "none", requires_grad=False)
+    for name, few in (("window", True), ("sparse", True), ("linear", True), ("dot", False)):
+        with Largest() as largest:
+            attend(EVERY[name], q, k, v, Mask("causal"))
+        assert (largest.elements < 512 * 512) == few, name
+
+
+def test_additive_attention_never_makes_a_tensor_of_all_pairs_and_widths():
+    q, k, v, _ = make(300, 400, "none")
+    for forward, few in (
+        (lambda: attend(EVERY["additive"], q, k, v, Mask("self")), True),
+        (lambda: EVERY["additive"].weights(q, k, Mask("self")) @ v, False),
+    ):
+        with Largest() as largest:
+            forward().sum().backward()
+        assert (largest.elements < q.shape[0] * q.shape[1] * 300 * 400 * q.shape[3]) == few
+
+
+class Largest(TorchDispatchMode):
+    """The number of elements of the largest tensor that any operation made."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        parts = out if isinstance(out, (tuple, list)) else (out,)
+        self.elements = max([self.elements, *(part.numel() for part in parts if isinstance(part, torch.Tensor))])
+        return out
+
+
+def test_additive_scores_are_finite_however_large_the_projections():
+    attention, big = EVERY["additive"], torch.full((1, 2, 1, 8), 1e4, dtype=torch.float64)
+    for q, k in ((big, big), (big, -big), (-big, -big)):
+        assert torch.isfinite(attend(attention, q, k, big, Mask("self"))).all()
+    small = ATTENTIONS["additive"](dropout=0.0, num_heads=2, head_dim=8)
+    q, k, v = (torch.full((1, 2, 1, 8), 19.0, requires_grad=True) for _ in range(3))
+    attend(small, q, k, v, Mask("self")).sum().backward()
+    assert torch.isfinite(q.grad).all()
+
+
+def test_a_fused_attention_names_the_kernel_that_it_runs():
+    q, k, v, _ = make(7, 7, "none", requires_grad=False)
+    past, mask = KV(k, v), Mask("causal")
+    assert EVERY["fused"].kernel(q, past, mask) == "two products"
+    with torch.no_grad():
+        assert EVERY["fused"].kernel(q, past, mask) == "flash attention"
+        assert ATTENTIONS["fused"](dropout=0.1, num_heads=2, head_dim=8).kernel(q, past, mask) == "eager"
 
 
 def test_without_scale_the_logits_are_larger_by_the_root_of_the_width():
     q, k, _v, _ = make(3, 7, "none")
-    scaled = ScaledDot(dropout=0.0, scale=True).weights(q, k, Mask("self"))
-    raw = ScaledDot(dropout=0.0, scale=False).weights(q / 8**0.5, k, Mask("self"))
+    scaled = EVERY["dot"].weights(q, k, Mask("self"))
+    raw = EVERY["unscaled"].weights(q / 8**0.5, k, Mask("self"))
     torch.testing.assert_close(scaled, raw)
 
 
-@pytest.mark.parametrize("attention", [Fused(dropout=0.5), ScaledDot(dropout=0.5, scale=True)])
-def test_attention_drops_weights_in_training_and_never_in_eval(attention):
-    q, k, v, _ = make(7, 7, "none", requires_grad=False)
-    past = KV(k, v)
+@pytest.mark.parametrize("name", ["fused", "dot", "additive", "window", "sparse"])
+def test_attention_drops_weights_in_training_and_never_in_eval(name):
+    attention = ATTENTIONS[name](dropout=0.5, num_heads=2, head_dim=8).double()
+    q, k, v, _ = make(13, 13, "none", requires_grad=False)
+    twice = lambda: [attend(attention, q, k, v, Mask("causal")) for _ in range(2)]  # noqa: E731
     attention.eval()
-    assert torch.equal(attention(q, past, Mask("causal")), attention(q, past, Mask("causal")))
+    assert torch.equal(*twice())
     attention.train()
-    assert not torch.equal(attention(q, past, Mask("causal")), attention(q, past, Mask("causal")))
+    assert not torch.equal(*twice())
 
 
 @pytest.mark.parametrize("kind", ["self", "causal"])
 def test_multi_head_attention_is_that_of_torch_with_copied_weights(kind):
     torch.manual_seed(0)
-    ours = MultiHeadAttention(dim=16, num_heads=4, attention=Fused(dropout=0.0)).double()
+    ours = MultiHeadAttention(dim=16, num_heads=4, num_kv_heads=4, attention=partial(Fused, dropout=0.0)).double()
     theirs = nn.MultiheadAttention(16, 4, batch_first=True).double()
     with torch.no_grad():
         theirs.in_proj_weight.copy_(torch.cat((ours.query.weight, ours.key_value.weight)))
@@ -105,18 +237,22 @@ def test_multi_head_attention_is_that_of_torch_with_copied_weights(kind):
     causal = torch.ones(5, 5, dtype=torch.bool).triu(1) if kind == "causal" else None
     expected, expected_weights = theirs(x, x, x, key_padding_mask=~keys_BS, attn_mask=causal)
     with record(ours) as seen:
-        got = ours(x, ours.read(x), Mask(kind, keys_BS))
+        mask = Mask(kind, keys_BS)
+        got = ours(x, ours.read(x, mask), mask)
     torch.testing.assert_close(got, expected)
     torch.testing.assert_close(seen["attention"].weights_BHTS.mean(1), expected_weights)
 
 
 def test_folded_rows_read_what_repeated_memory_would_give():
     torch.manual_seed(0)
-    module = MultiHeadAttention(dim=16, num_heads=4, attention=Fused(dropout=0.0)).double().eval()
+    module = (
+        MultiHeadAttention(dim=16, num_heads=4, num_kv_heads=4, attention=partial(Fused, dropout=0.0)).double().eval()
+    )
     memory, x = torch.randn(3, 5, 16).double(), torch.randn(6, 2, 16).double()
     keys_BS = torch.arange(5)[None] < torch.tensor([5, 3, 1])[:, None]
-    folded = module(x, module.read(memory), Mask("cross", keys_BS))
-    repeated = module(x, module.read(memory.repeat_interleave(2, 0)), Mask("cross", keys_BS.repeat_interleave(2, 0)))
+    mask, twice = Mask("cross", keys_BS), Mask("cross", keys_BS.repeat_interleave(2, 0))
+    folded = module(x, module.read(memory, mask), mask)
+    repeated = module(x, module.read(memory.repeat_interleave(2, 0), twice), twice)
     torch.testing.assert_close(folded, repeated)
 
 
@@ -130,4 +266,4 @@ def test_fold_and_unfold_are_inverse_and_keep_a_sentences_rows_together():
 
 def test_dim_must_be_a_multiple_of_the_heads():
     with pytest.raises(ValueError, match=r"`dim` \(10\) must be a multiple of `num_heads` \(4\)\."):
-        MultiHeadAttention(dim=10, num_heads=4, attention=Fused(dropout=0.0))
+        MultiHeadAttention(dim=10, num_heads=4, num_kv_heads=4, attention=partial(Fused, dropout=0.0))

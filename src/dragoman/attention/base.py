@@ -4,13 +4,13 @@ Shapes: B sentences, H heads, T queries, S keys, K key width per head, V value w
 """
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dragoman.attention.mask import Mask
+from dragoman.attention.mask import Kind, Mask
 
 
 class KV(NamedTuple):
@@ -24,26 +24,46 @@ class Attention(nn.Module, ABC):
     """The arithmetic from queries, keys and values to a context, without an opinion of where they came from.
 
     A subclass says by `weights` *what* it computes; one that also overrides `forward` says how to do it fast, and the
-    two must agree. `dropout` is the probability of dropping a weight in training.
+    two must agree. A past is a NamedTuple of tensors (or None) with the sentence as dimension 0 and the head as
+    dimension 1; each mechanism keeps its own kind. `dropout` is the probability of dropping a weight in training.
     """
 
-    def __init__(self, *, dropout: float) -> None:
+    kinds: ClassVar[frozenset[Kind]] = frozenset({"self", "causal", "cross"})  # the places where it makes sense
+    positions: ClassVar[frozenset[str]] = frozenset({"rotary", "alibi"})  # what may move its keys or tilt its scores
+    trains_on_cpu: ClassVar[bool] = True
+
+    def __init__(self, *, dropout: float, num_heads: int, head_dim: int) -> None:
         super().__init__()
         if not 0 <= dropout < 1:
             raise ValueError(f"`attention_dropout` ({dropout}) must be at least 0 and less than 1.")
         self.dropout = dropout
+        self.num_heads = num_heads
+        self.head_dim = head_dim
 
     @abstractmethod
     def weights(self, q_BHTK: Tensor, k_BHSK: Tensor, mask: Mask) -> Tensor:
         """The definition, (B, H, T, S): rows sum to one, or to zero where nothing may be read."""
 
-    def remember(self, past: KV | None, k_BHSK: Tensor, v_BHSV: Tensor) -> KV:
-        """What this mechanism keeps of what it has read so far."""
+    def remember(self, past: Any, k_BHSK: Tensor, v_BHSV: Tensor, mask: Mask) -> Any:
+        """What this mechanism keeps of what it has read so far; `mask` is the one it will be read under."""
         if past is None:
             return KV(k_BHSK, v_BHSV)
         return KV(torch.cat((past.k_BHSK, k_BHSK), dim=2), torch.cat((past.v_BHSV, v_BHSV), dim=2))
 
-    def forward(self, q_BHTK: Tensor, past: KV, mask: Mask) -> Tensor:
+    def forward(self, q_BHTK: Tensor, past: Any, mask: Mask) -> Tensor:
         """The context of every query, (B, H, T, V)."""
         weights_BHTS = self.weights(q_BHTK, past.k_BHSK, mask)
         return F.dropout(weights_BHTS, self.dropout, self.training) @ past.v_BHSV
+
+
+def normalise(scores_BHTS: Tensor, mask: Mask) -> Tensor:
+    """Scores → weights: tilted, masked, softmax over the keys. A row that may read nothing is zero, not NaN."""
+    T, S, device = *scores_BHTS.shape[2:], scores_BHTS.device
+    bias, allowed = mask.bias(T, S, device), mask.dense(T, S, device)
+    if bias is not None:
+        scores_BHTS = scores_BHTS + bias
+    if allowed is None:
+        return scores_BHTS.softmax(-1)
+    # The lowest finite number, not -inf: the softmax of a row of those is NaN, in its gradient too.
+    weights_BHTS = scores_BHTS.masked_fill(~allowed, torch.finfo(scores_BHTS.dtype).min).softmax(-1)
+    return weights_BHTS.masked_fill(~allowed, 0.0)

@@ -7,6 +7,7 @@ slower than two matrix products around a softmax: `benchmarks/kernels.py`. So tr
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend
 
 from dragoman.attention.base import KV
 from dragoman.attention.dot import ScaledDot
@@ -16,8 +17,8 @@ from dragoman.attention.mask import Mask
 class Fused(ScaledDot):
     """The default: the numbers of `ScaledDot`, sooner."""
 
-    def __init__(self, *, dropout: float) -> None:
-        super().__init__(dropout=dropout, scale=True)
+    def __init__(self, *, dropout: float, num_heads: int, head_dim: int) -> None:
+        super().__init__(dropout=dropout, num_heads=num_heads, head_dim=head_dim, scale=True)
 
     def forward(self, q_BHTK: Tensor, past: KV, mask: Mask) -> Tensor:
         if q_BHTK.is_cpu and self.training and self.dropout > 0:
@@ -26,22 +27,45 @@ class Fused(ScaledDot):
             return two_products(q_BHTK, past, mask)
         return one_kernel(q_BHTK, past, mask, dropout=self.dropout if self.training else 0.0)
 
+    def kernel(self, q_BHTK: Tensor, past: KV, mask: Mask) -> str:
+        """The name of what `forward` runs for these; for torch's own kernels the one that its dispatcher picks."""
+        if q_BHTK.is_cpu and self.training and self.dropout > 0:
+            return "eager"
+        if q_BHTK.is_cpu and torch.is_grad_enabled():
+            return "two products"
+        allowed, square = rendered(q_BHTK, past, mask)
+        dropout = self.dropout if self.training else 0.0
+        choice = torch._fused_sdp_choice(q_BHTK, *past, attn_mask=allowed, dropout_p=dropout, is_causal=square)
+        return SDPBackend(choice).name.lower().replace("_", " ")
+
 
 def one_kernel(q_BHTK: Tensor, past: KV, mask: Mask, *, dropout: float) -> Tensor:
     """torch's kernel. It applies `dropout` whatever the mode, so pass 0 outside training."""
-    queries, keys = q_BHTK.shape[2], past.k_BHSK.shape[2]
+    allowed, square = rendered(q_BHTK, past, mask)
+    return F.scaled_dot_product_attention(q_BHTK, *past, attn_mask=allowed, dropout_p=dropout, is_causal=square)
+
+
+def rendered(q_BHTK: Tensor, past: KV, mask: Mask) -> tuple[Tensor | None, bool]:
+    """The mask as torch's kernel takes it: allowed keys or scores to add, and whether its own causal rule will do."""
+    T, S, device = q_BHTK.shape[2], past.k_BHSK.shape[2], q_BHTK.device
+    bias = mask.bias(T, S, device)
     # `is_causal` is aligned upper left: right only where the queries are all of the keys.
-    square = mask.kind == "causal" and mask.keys_BS is None and queries == keys
-    allowed = None if square else mask.dense(queries, keys, q_BHTK.device)
-    return F.scaled_dot_product_attention(
-        q_BHTK, past.k_BHSK, past.v_BHSV, attn_mask=allowed, dropout_p=dropout, is_causal=square
-    )
+    if mask.kind == "causal" and mask.keys_BS is None and mask.window is None and bias is None and T == S:
+        return None, True
+    allowed = mask.dense(T, S, device)
+    if bias is None or allowed is None:
+        return (allowed if bias is None else bias.to(q_BHTK.dtype)), False
+    # torch gives zero to a row that may read nothing only where that is -inf throughout.
+    return bias.masked_fill(~allowed, -torch.inf).to(q_BHTK.dtype), False
 
 
 def two_products(q_BHTK: Tensor, past: KV, mask: Mask) -> Tensor:
     """Two batched matrix products around a softmax, the mask added in place: the least memory traffic on a CPU."""
-    allowed = mask.dense(q_BHTK.shape[2], past.k_BHSK.shape[2], q_BHTK.device)
+    T, S, device = q_BHTK.shape[2], past.k_BHSK.shape[2], q_BHTK.device
+    bias, allowed = mask.bias(T, S, device), mask.dense(T, S, device)
     scores_BHTS = (q_BHTK * q_BHTK.shape[-1] ** -0.5) @ past.k_BHSK.transpose(-1, -2)
+    if bias is not None:
+        scores_BHTS += bias
     if allowed is None:
         return scores_BHTS.softmax(-1) @ past.v_BHSV
     lowest = torch.finfo(scores_BHTS.dtype).min  # finite: a row that may read nothing would turn into NaN

@@ -2,37 +2,59 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
-from dragoman.attention.base import KV, Attention
-from dragoman.attention.mask import Mask
+from dragoman.attention.base import Attention
+from dragoman.attention.mask import Kind, Mask
+from dragoman.attention.multihead import share
 
 
 class Recorded(NamedTuple):
-    """What an attention's latest call weighted, and of which kind it was: self, causal or cross."""
+    """What an attention weighted since it last read, and of which kind it was. Queries of later calls stand below."""
 
-    kind: str
+    kind: Kind
     weights_BHTS: Tensor
+
+
+class Watch:
+    """Beside one attention: the keys it is given to remember, though it may keep only sums of them, and its weights."""
+
+    def __init__(self, name: str, attention: Attention, seen: dict[str, Recorded]) -> None:
+        self.name, self.attention, self.seen = name, attention, seen
+        self.remember = attention.remember
+        self.keys: Tensor | None = None
+
+    def on_remember(self, past: Any, k_BHSK: Tensor, v_BHSV: Tensor, mask: Mask) -> Any:
+        older = None if past is None else self.keys
+        self.keys = k_BHSK if older is None else torch.cat((older, k_BHSK), dim=2)
+        self.seen.pop(self.name, None)
+        return self.remember(past, k_BHSK, v_BHSV, mask)
+
+    def on_forward(self, _module: nn.Module, inputs: tuple[Tensor, Any, Mask], _output: Tensor) -> None:
+        q_BHTK, _past, mask = inputs
+        assert self.keys is not None
+        (k_BHSK,) = share((self.keys,), q_BHTK.shape[1] // self.keys.shape[1])
+        weights_BHTS = self.attention.weights(q_BHTK, k_BHSK, mask).detach()
+        if self.name in self.seen:
+            weights_BHTS = torch.cat((self.seen[self.name].weights_BHTS, weights_BHTS), dim=2)
+        self.seen[self.name] = Recorded(mask.kind, weights_BHTS)
 
 
 @contextmanager
 def record(model: nn.Module) -> Iterator[dict[str, Recorded]]:
-    """Module name → its latest weights, filled while the model runs inside the context."""
+    """Module name → its weights, filled while the model reads and attends inside the context."""
     seen: dict[str, Recorded] = {}
-
-    def watch(name: str, attention: Attention) -> RemovableHandle:
-        def hook(_module: nn.Module, inputs: tuple[Tensor, KV, Mask], _output: Tensor) -> None:
-            q_BHTK, past, mask = inputs
-            seen[name] = Recorded(mask.kind, attention.weights(q_BHTK, past.k_BHSK, mask).detach())
-
-        return attention.register_forward_hook(hook)
-
-    handles = [watch(name, module) for name, module in model.named_modules() if isinstance(module, Attention)]
+    watches = [Watch(name, part, seen) for name, part in model.named_modules() if isinstance(part, Attention)]
+    handles = [watch.attention.register_forward_hook(watch.on_forward) for watch in watches]
+    for watch in watches:
+        watch.attention.remember = watch.on_remember  # type: ignore[method-assign]
     try:
         yield seen
     finally:
         for handle in handles:
             handle.remove()
+        for watch in watches:
+            del watch.attention.remember  # the class's own again

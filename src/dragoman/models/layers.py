@@ -1,16 +1,19 @@
-"""What Transformer layers are made of: residual connections, feed-forward networks, positions.
+"""What Transformer layers are made of: residual connections, feed-forward networks, embeddings.
 
 Shapes: B sentences, T positions, D model width, F inner width.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TypeVar
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dragoman.models.dropout import Dropout
+from dragoman.models.positions import Positions
+
+Choice = TypeVar("Choice")
 
 
 class PostNorm(nn.Module):
@@ -67,39 +70,10 @@ class GatedFeedForward(FeedForward):
         return self.contract(self.dropout(self.activation(self.gate(x_BTD)) * self.expand(x_BTD)))
 
 
-class SinusoidalPositions(nn.Module):
-    """sin and cos of geometric wavelengths from 2π to 10000 · 2π. Vaswani et al. 2017, section 3.5."""
-
-    table: Tensor
-
-    def __init__(self, dim: int, max_length: int) -> None:
-        super().__init__()
-        position = torch.arange(max_length)[:, None]
-        angle = position / 10000 ** (torch.arange(0, dim, 2) / dim)
-        table = torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1)[:, :dim]
-        self.register_buffer("table", table, persistent=False)
-
-    def forward(self, start: int, length: int) -> Tensor:
-        """Rows `start` to `start + length` of the table: (T, D)."""
-        return self.table[start : start + length]
-
-
-class LearnedPositions(nn.Module):
-    """A trained vector for each position up to `max_length`. Gehring et al. 2017, section 3.1."""
-
-    def __init__(self, dim: int, max_length: int) -> None:
-        super().__init__()
-        self.table = nn.Parameter(torch.randn(max_length, dim) * dim**-0.5)
-
-    def forward(self, start: int, length: int) -> Tensor:
-        """Rows `start` to `start + length` of the table: (T, D)."""
-        return self.table[start : start + length]
-
-
 class Embedding(nn.Module):
     """Tokens and their positions: √D · E[token] + position. Vaswani et al. 2017, sections 3.4 and 3.5."""
 
-    def __init__(self, vocab_size: int, dim: int, positions: nn.Module, dropout: float) -> None:
+    def __init__(self, vocab_size: int, dim: int, positions: Positions, dropout: float) -> None:
         super().__init__()
         self.table = nn.Embedding(vocab_size, dim)
         nn.init.normal_(self.table.weight, std=dim**-0.5)
@@ -109,14 +83,22 @@ class Embedding(nn.Module):
 
     def forward(self, tokens_BT: Tensor, start: int) -> Tensor:
         """(B, T, D); the first token stands at position `start`."""
-        return self.dropout(self.table(tokens_BT) * self.scale + self.positions(start, tokens_BT.shape[1]))
+        return self.dropout(self.positions.add(self.table(tokens_BT) * self.scale, start))
 
 
 def xavier(linear: nn.Linear) -> nn.Linear:
     """Glorot and Bengio 2010, uniform; biases zero."""
     nn.init.xavier_uniform_(linear.weight)
-    nn.init.zeros_(linear.bias)
+    if linear.bias is not None:
+        nn.init.zeros_(linear.bias)
     return linear
+
+
+def choose(key: str, name: str, choices: Mapping[str, Choice]) -> Choice:
+    """The choice of that name, or an error that lists them."""
+    if name not in choices:
+        raise ValueError(f"`{key}` ({name}) must be one of {', '.join(choices)}.")
+    return choices[name]
 
 
 NORMS: dict[str, type[PostNorm]] = {"pre": PreNorm, "post": PostNorm}
@@ -125,4 +107,3 @@ FEED_FORWARDS: dict[str, Callable[[int, int, float], nn.Module]] = {
     "gelu": partial(FeedForward, activation=F.gelu),
     "swiglu": partial(GatedFeedForward, activation=F.silu),
 }
-POSITIONS: dict[str, Callable[[int, int], nn.Module]] = {"sinusoidal": SinusoidalPositions, "learned": LearnedPositions}

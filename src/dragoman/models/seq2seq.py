@@ -14,9 +14,9 @@ from torch import Tensor, nn
 class Seq2Seq(nn.Module, ABC):
     """`memory` is what was read, made once; `state` is what was written, an argument and a return value.
 
-    Both are nests of tuples of tensors (or None) whose dimension 0 is the sentence (memory) or the row (state), so that
-    `select` serves every model. Teacher forcing, a decode step and a forced prefix are all `advance`, with all, one or
-    some of the tokens: one bite or many gives the same logits.
+    Both are nests of tuples of tensors whose dimension 0 is the sentence (memory) or the row (state), of None, and of
+    numbers that all rows share, so that `select` serves every model. Teacher forcing, a decode step and a forced prefix
+    are all `advance`, with all, one or some of the tokens: one bite or many gives the same logits.
     """
 
     max_length: int  # the longest sentence, in tokens, that can be read or written
@@ -45,11 +45,11 @@ class Seq2Seq(nn.Module, ABC):
 
 def select(tree: Any, index: Tensor) -> Any:
     """Rows `index` of every tensor of a memory or state: expands, reorders and drops for every model."""
-    if tree is None:
+    if tree is None or isinstance(tree, int):
         return tree
     if isinstance(tree, Tensor):
         return torch.index_select(tree, 0, index)
     if isinstance(tree, tuple):
         parts = [select(part, index) for part in tree]
         return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
-    raise TypeError(f"A memory or state holds tensors, tuples and None, not {type(tree).__name__}.")
+    raise TypeError(f"A memory or state holds tensors, tuples, numbers and None, not {type(tree).__name__}.")

@@ -3,30 +3,35 @@
 Shapes: B sentences, S source positions, T target positions, D model width, V target vocabulary, R rows (hypotheses).
 """
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from dragoman.attention import KV, Attention, Mask, MultiHeadAttention
+from dragoman.attention import Attention, Mask, MultiHeadAttention
+from dragoman.attention.mask import Kind
 from dragoman.ids import PAD
-from dragoman.models.layers import FEED_FORWARDS, NORMS, POSITIONS, Embedding, PostNorm
+from dragoman.models.layers import FEED_FORWARDS, NORMS, Embedding, PostNorm, choose
+from dragoman.models.positions import POSITIONS, Positions
 from dragoman.models.seq2seq import Seq2Seq
-
-Choice = TypeVar("Choice")
 
 
 class Memory(NamedTuple):
     """The source as every decoder layer sees it, and which of it is real."""
 
-    layers: tuple[KV, ...]
+    layers: tuple[Any, ...]  # the past of each cross-attention
     keys_BS: Tensor
 
 
 class State(NamedTuple):
-    """The target so far as every decoder layer sees it; None before the first token."""
+    """The target so far as every decoder layer sees it, None before the first token; and its length."""
 
-    layers: tuple[KV | None, ...]
+    layers: tuple[Any, ...]
+    length: int
+
+
+Rotate = Callable[[Tensor], Tensor]
 
 
 class EncoderLayer(nn.Module):
@@ -38,9 +43,9 @@ class EncoderLayer(nn.Module):
         self.feed_forward = feed_forward
         self.around_self, self.around_feed_forward = residual(), residual()
 
-    def forward(self, x_BSD: Tensor, mask: Mask) -> Tensor:
+    def forward(self, x_BSD: Tensor, mask: Mask, rotate: Rotate) -> Tensor:
         def attend(x: Tensor) -> Tensor:
-            return self.self_attention(x, self.self_attention.read(x), mask)
+            return self.self_attention(x, self.self_attention.read(x, mask, rotate=rotate), mask, rotate)
 
         return self.around_feed_forward(self.around_self(x_BSD, attend), self.feed_forward)
 
@@ -61,26 +66,27 @@ class DecoderLayer(nn.Module):
         self.feed_forward = feed_forward
         self.around_self, self.around_cross, self.around_feed_forward = residual(), residual(), residual()
 
-    def forward(self, x_RTD: Tensor, past: KV | None, source: KV, source_mask: Mask) -> tuple[Tensor, KV]:
-        written: KV | None = None
+    def forward(
+        self, x_RTD: Tensor, past: Any, mask: Mask, source: Any, source_mask: Mask, rotate: Rotate
+    ) -> tuple[Tensor, Any]:
+        written = None
 
         def attend(x: Tensor) -> Tensor:
             nonlocal written
-            written = self.self_attention.read(x, past)
-            # Padding stands on the right, so no real query reaches it: causality is mask enough.
-            return self.self_attention(x, written, Mask("causal"))
+            written = self.self_attention.read(x, mask, past, rotate)
+            return self.self_attention(x, written, mask, rotate)
 
         x_RTD = self.around_self(x_RTD, attend)
         x_RTD = self.around_cross(x_RTD, lambda x: self.cross_attention(x, source, source_mask))
-        assert written is not None
         return self.around_feed_forward(x_RTD, self.feed_forward), written
 
 
 class Transformer(Seq2Seq):
     """Encoder and decoder of any depth, with an attention chosen for each of its three places.
 
-    `norm`: pre or post. `feed_forward`: relu, gelu or swiglu. `positions`: sinusoidal or learned. `tied_embeddings`:
-    all (source, target and output share one table), target (target and output do) or none. Lengths are in tokens.
+    `norm`: pre or post. `feed_forward`: relu, gelu or swiglu. `positions`: sinusoidal, learned, rotary, alibi or none.
+    `tied_embeddings`: all (source, target and output share one table), target (target and output do) or none. Lengths
+    are in tokens. ValueError for an attention that cannot stand where it is put.
     """
 
     encoder: list[EncoderLayer]  # ModuleLists, which the type checker takes for lists of anything
@@ -93,6 +99,7 @@ class Transformer(Seq2Seq):
         target_vocab_size: int,
         dim: int,
         num_heads: int,
+        num_kv_heads: int,
         feed_forward_dim: int,
         encoder_layers: int,
         decoder_layers: int,
@@ -113,11 +120,13 @@ class Transformer(Seq2Seq):
             raise ValueError("`dim`, `num_heads`, `feed_forward_dim`, the layers and `max_length` must be at least 1.")
         norm_type = choose("norm", norm, NORMS)
         make_feed_forward = choose("feed_forward", feed_forward, FEED_FORWARDS)
+        make_positions = choose("positions", positions, POSITIONS)
         self.max_length = max_length
         self.target_vocab_size = target_vocab_size
 
         def multi_head(attention: Callable[..., Attention]) -> MultiHeadAttention:
-            return MultiHeadAttention(dim=dim, num_heads=num_heads, attention=attention(dropout=attention_dropout))
+            bound = partial(attention, dropout=attention_dropout)
+            return MultiHeadAttention(dim=dim, num_heads=num_heads, num_kv_heads=num_kv_heads, attention=bound)
 
         def inner() -> nn.Module:
             return make_feed_forward(dim, feed_forward_dim, feed_forward_dropout)
@@ -126,7 +135,8 @@ class Transformer(Seq2Seq):
             return norm_type(dim, dropout)
 
         def embedding(vocab_size: int) -> Embedding:
-            return Embedding(vocab_size, dim, choose("positions", positions, POSITIONS)(dim, max_length), dropout)
+            places = make_positions(dim=dim, num_heads=num_heads, max_length=max_length)
+            return Embedding(vocab_size, dim, places, dropout)
 
         self.source = embedding(source_vocab_size)
         self.encoder = nn.ModuleList(  # type: ignore[assignment]
@@ -142,6 +152,9 @@ class Transformer(Seq2Seq):
         self.output = nn.Linear(dim, target_vocab_size, bias=False)
         nn.init.normal_(self.output.weight, std=dim**-0.5)
         self._tie(tied_embeddings)
+        check_place("encoder_attention", self.encoder[0].self_attention.attention, "self", make_positions)
+        check_place("decoder_attention", self.decoder[0].self_attention.attention, "causal", make_positions)
+        check_place("cross_attention", self.decoder[0].cross_attention.attention, "cross", Positions)
 
     def _tie(self, tied_embeddings: str) -> None:
         """Press and Wolf 2017; Vaswani et al. 2017, section 3.4."""
@@ -160,27 +173,37 @@ class Transformer(Seq2Seq):
 
     def encode(self, src_BS: Tensor) -> Memory:
         keys_BS = src_BS != PAD
+        positions = self.source.positions
+        mask, rotate = Mask("self", keys_BS, slopes=positions.slopes()), partial(positions.rotate, start=0)
         x_BSD = self.source(src_BS, start=0)
         for layer in self.encoder:
-            x_BSD = layer(x_BSD, Mask("self", keys_BS))
+            x_BSD = layer(x_BSD, mask, rotate)
         x_BSD = self.encoder_norm(x_BSD)
-        return Memory(tuple(layer.cross_attention.read(x_BSD) for layer in self.decoder), keys_BS)
+        cross = Mask("cross", keys_BS)
+        return Memory(tuple(layer.cross_attention.read(x_BSD, cross) for layer in self.decoder), keys_BS)
 
     def start(self, memory: Memory) -> State:
-        return State((None,) * len(self.decoder))
+        return State((None,) * len(self.decoder), 0)
 
     def advance(self, tokens_RT: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
-        past = state.layers[0]
-        x_RTD = self.target(tokens_RT, start=0 if past is None else past.k_BHSK.shape[2])
+        positions = self.target.positions
+        # Padding stands on the right, so no real query reaches it: causality is mask enough.
+        mask, rotate = Mask("causal", slopes=positions.slopes()), partial(positions.rotate, start=state.length)
+        cross = Mask("cross", memory.keys_BS)
+        x_RTD = self.target(tokens_RT, start=state.length)
         layers = []
-        for layer, written, source in zip(self.decoder, state.layers, memory.layers, strict=True):
-            x_RTD, written = layer(x_RTD, written, source, Mask("cross", memory.keys_BS))
+        for layer, past, source in zip(self.decoder, state.layers, memory.layers, strict=True):
+            x_RTD, written = layer(x_RTD, past, mask, source, cross, rotate)
             layers.append(written)
-        return self.output(self.decoder_norm(x_RTD)), State(tuple(layers))
+        return self.output(self.decoder_norm(x_RTD)), State(tuple(layers), state.length + tokens_RT.shape[1])
 
 
-def choose(key: str, name: str, choices: Mapping[str, Choice]) -> Choice:
-    """The choice of that name, or an error that lists them."""
-    if name not in choices:
-        raise ValueError(f"`{key}` ({name}) must be one of {', '.join(choices)}.")
-    return choices[name]
+def check_place(key: str, attention: Attention, kind: Kind, positions: type[Positions]) -> None:
+    """Whether the attention may stand in this place, and beside these positions."""
+    name = type(attention).__name__
+    if kind not in attention.kinds:
+        raise ValueError(f"`{key}`: {name} has no meaning there; choose fused.")
+    if positions.needs and positions.needs not in attention.positions:
+        raise ValueError(
+            f"`{key}`: {name} does not go with `positions: {positions.needs}`; choose sinusoidal, learned or none."
+        )

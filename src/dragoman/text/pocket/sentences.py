@@ -73,9 +73,9 @@ def sentence(grammar: Grammar) -> Utterance:
     """A sentence of any kind."""
     dice = grammar.dice
     kind = dice.weighted(
-        ("chain", 0.45),
+        ("chain", 0.36),
         ("homograph", 0.27),
-        ("contrast", 0.16),
+        ("contrast", 0.25),
         ("person", 0.05),
         ("question", 0.05),
         ("exclamation", 0.02),
@@ -104,7 +104,7 @@ def chain(grammar: Grammar) -> Sentence:
     elif dice.chance(0.06):
         opening = grammar.place()
     main = grammar.clause(tense, depth)
-    number = dice.weighted((0, 0.58), (1, 0.26), (2, 0.07), (3, 0.04), (4, 0.03), (5, 0.02))
+    number = dice.weighted((0, 0.68), (1, 0.22), (2, 0.04), (3, 0.03), (4, 0.02), (5, 0.01))
     links: list[Link] = []
     for _ in range(number):
         last = links[-1].conjunction if links else ""
