@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from dragoman.data.batch import collate
 from dragoman.ids import BOS, EOS, PAD, UNK
 from dragoman.models import Ensemble
 from dragoman.search import Beam, Greedy, Sampling
-from models_for_tests import EndsSentences, sources, transformer
+from models_for_tests import ATTENTIONS, EndsSentences, encoder_decoder, rnnsearch, sources, transformer
 
 LENGTHS = {"max_source": 64, "length_ratio": 1.0, "length_extra": 6}
 
@@ -125,6 +126,24 @@ def test_stopping_early_and_batching_change_nothing(length_penalty, width, nbest
         bare = src_S[: int((src_S != PAD).sum())]
         expected = plain_beam(one, bare, width, length_penalty, nbest, len(bare) + 6)
         assert [hypothesis.ids for hypothesis in found] == expected
+
+
+EVERY = {name: partial(transformer, attention=name) for name in ATTENTIONS}
+EVERY |= {
+    f"{name}, one head of keys": partial(transformer, attention=name, num_kv_heads=1) for name in ("fused", "linear")
+}
+EVERY |= {f"RNNsearch {name}": partial(rnnsearch, attention=name) for name in ("additive", "linear")}
+EVERY |= {cell: partial(encoder_decoder, cell=cell) for cell in ("gru", "lstm")}
+
+
+@pytest.mark.parametrize("make_model", EVERY.values(), ids=EVERY.keys())
+def test_every_model_is_searched_as_if_alone_and_without_a_cache(make_model):
+    """The plain beam forces every prefix anew: no state, no shared memory, no rows that leave."""
+    src, one = sources(12), EndsSentences(make_model(), 1.0).double().eval()
+    found = [best[0].ids for best in beam(3)(one, src)]
+    bare = [row[: int((row != PAD).sum())] for row in src]
+    assert found == [plain_beam(one, row, 3, 0.6, 1, len(row) + 6)[0] for row in bare]
+    assert len({len(ids) for ids in found}) >= 3
 
 
 @pytest.mark.parametrize("search", [Greedy(**LENGTHS), beam(4), sampling(nbest=2), sampling(top_p=0.8)])

@@ -4,8 +4,10 @@ import math
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from dragoman.attention import Attention
 from dragoman.build import build
 from dragoman.errors import InputError
 
@@ -41,6 +43,7 @@ def check_settings(config: dict[str, Any], folder: Path) -> None:
     if not isinstance(examples, list) or not all(isinstance(one, str) for one in examples):
         raise InputError(f"`examples` is {examples!r}, but must be a list of sentences.")
     check_lengths(config)
+    check_model(config)
     for callback in build(config["callbacks"], path="callbacks").values():
         monitor = getattr(callback(folder=folder) if callable(callback) else callback, "monitor", "bleu")
         if monitor not in MONITORS:
@@ -49,6 +52,18 @@ def check_settings(config: dict[str, Any], folder: Path) -> None:
         build(config["trainer"], path="trainer")(max_epochs=-1, logger=False, enable_checkpointing=False)
     except MisconfigurationException as error:
         raise InputError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def check_model(config: dict[str, Any]) -> None:
+    """Built without its numbers, so that what its constructor refuses is said before any text is read."""
+    with torch.device("meta"):
+        model = build(config["model"], path="model")
+    for name, part in model.named_modules():
+        if isinstance(part, Attention) and not part.trains_on_cpu and config["trainer"]["accelerator"] == "cpu":
+            raise InputError(
+                f"model: {type(part).__name__}, the attention of {name}, cannot be trained on a CPU: choose fused,"
+                " which computes the same, or trainer=gpu."
+            )
 
 
 def check_lengths(config: dict[str, Any]) -> None:
