@@ -73,9 +73,9 @@ def sentence(grammar: Grammar) -> Utterance:
     """A sentence of any kind."""
     dice = grammar.dice
     kind = dice.weighted(
-        ("chain", 0.36),
+        ("chain", 0.29),
         ("homograph", 0.27),
-        ("contrast", 0.25),
+        ("contrast", 0.32),
         ("person", 0.05),
         ("question", 0.05),
         ("exclamation", 0.02),
