@@ -87,7 +87,7 @@ class ShowProgress(L.Callback):
         if self.bar is None:
             log.info("%s", text)
         else:
-            self.bar.console.print(text, highlight=False)
+            self.bar.console.print(text, highlight=False, soft_wrap=True)
 
     def _close(self) -> None:
         if self.bar is not None:

@@ -104,7 +104,7 @@ SEEN: Adjectives = {key: _seen(noun) for key, noun in NOUNS.items()}
 MIXED: Adjectives = {key: _mixed(noun) for key, noun in NOUNS.items()}
 
 
-def _split(target: str) -> Split:
+def split_of(target: str) -> Split:
     """The split of a sentence without held-out pairs, by its French: so both sides of the splits are disjoint."""
     bucket = crc32(target.encode()) % 100
     return "test" if bucket < 10 else "validation" if bucket < 18 else "train"
@@ -140,7 +140,7 @@ def _draw(split: Split, adjectives: Adjectives, seed: int) -> Iterator[Example]:
             continue
         pair = render(tree)
         fits = 3 <= pair.source.count(" ") + 1 <= LONGEST and SHOWN.isdisjoint(pair)
-        if fits and (adjectives is MIXED or _split(pair.target) == split):
+        if fits and (adjectives is MIXED or split_of(pair.target) == split):
             yield Example(pair, said, _phenomena(records))
 
 

@@ -4,6 +4,7 @@ A cue is a relation and a noun: a preposition ("of river": the bank of the river
 crosses it sees that bank). No cue belongs to two senses of one word, so that the English determines the French.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from dragoman.text.pocket.choices import CALM, INTRANSITIVE, OF_KIND
@@ -101,10 +102,10 @@ NEUTRAL_PASSIVES = tuple(VERBS[word] for word in ("see", "find", "draw", "admire
 FRONTED = frozenset(["inside", "surface", "spot", "scene", "time"])  # « sur le nez, il a vu … » would be odd
 
 
-def homograph(grammar: Grammar) -> Sentence:
-    """A word of several senses, with one cue somewhere else in the sentence."""
+def homograph(grammar: Grammar, senses: Sequence[Sense]) -> Sentence:
+    """A word in one of the senses, with one cue somewhere else in the sentence."""
     dice = grammar.dice
-    sense = dice.pick(SENSES)
+    sense = dice.pick(senses)
     cue = dice.pick(sense.cues)
     tense: Tense = dice.weighted(("past", 0.7), ("present", 0.15), ("future", 0.15))
     number = grammar.number(sense.noun)

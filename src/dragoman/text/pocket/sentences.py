@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from dragoman.text.pocket.choices import ABSOLUTE, CALM, OF_KIND, compatible
 from dragoman.text.pocket.grammar import Grammar
-from dragoman.text.pocket.homographs import homograph
+from dragoman.text.pocket.homographs import SENSES, homograph
 from dragoman.text.pocket.lexicon import NAMES, VERBS
 from dragoman.text.pocket.trees import (
     Action,
@@ -81,7 +81,7 @@ def sentence(grammar: Grammar) -> Utterance:
         ("exclamation", 0.02),
     )
     if kind == "homograph":
-        return homograph(grammar)
+        return homograph(grammar, SENSES)
     if kind == "contrast":
         return contrast(grammar)
     if kind == "person":
