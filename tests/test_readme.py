@@ -43,10 +43,15 @@ def run_in_shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]
 
 
 def test_every_command_runs(trained, tmp_path):
-    for name, line in (("source.txt", "The dog ran.\n\n"), ("news.en", "The dog ran.\n"), ("news.de", "Le chien.\n")):
+    for name, line in (
+        ("source.txt", "The dog ran.\n\n"),
+        ("news.en", "The dog ran.\n"),
+        ("news.de", "Le chien.\n"),
+        ("pairs.tsv", "The dog ran.\tLe chien.\tLa chien.\tgender\n"),
+    ):
         (tmp_path / name).write_text(line)
     ran = [command for command in COMMANDS if re.match(r"python scripts/|sacrebleu", command)]
-    assert len(ran) >= 14
+    assert len(ran) >= 18
     for number, command in enumerate(ran):
         result = run_in_shell(prepared(command, number, trained, tmp_path), tmp_path)
         assert result.returncode == 0, f"{command}\n{result.stderr}"

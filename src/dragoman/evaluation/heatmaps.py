@@ -76,7 +76,7 @@ def tokens(tokenizer: Tokenizer, ids: list[int], whole_words: bool, *, first: st
     labels: list[str] = []
     owner = []
     for piece in pieces:
-        if not labels or piece.startswith("▁") or piece == last or labels[-1] == first:
+        if not labels or piece.startswith("▁") or piece == last or (first and labels[-1] == first):
             labels.append("")
         labels[-1] += piece.removeprefix("▁")
         owner.append(len(labels) - 1)
@@ -130,7 +130,7 @@ def draw(maps: list[list[Map]], path: Path) -> None:
     figure, axes = pyplot.subplots(len(maps), len(maps[0]), figsize=size, squeeze=False, layout="constrained")
     for row, axes_row in zip(maps, axes, strict=True):
         for attention, axis in zip(row, axes_row, strict=True):
-            image = axis.imshow(attention.weights_TS, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+            image = axis.imshow(attention.weights_TS.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
             axis.set_xticks(range(len(attention.keys)), attention.keys, rotation=90, fontsize=9)
             axis.set_yticks(range(len(attention.queries)), attention.queries, fontsize=9)
             axis.set_title(f"{attention.place}: {attention.title}", fontsize=10)
