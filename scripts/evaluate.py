@@ -7,10 +7,11 @@ from entry import entry
 
 
 def main(config: dict[str, Any]) -> None:
-    """Translate a test set, write what was translated and the scores, print the scores."""
+    """Translate a test set, write what was translated and the scores, print the scores, also by length."""
     from dragoman.evaluation.evaluate import evaluate_run  # here: --help need not wait for torch
+    from dragoman.evaluation.lengths import table
 
-    for score in evaluate_run(
+    scores, buckets = evaluate_run(
         config["run"],
         source=config["source"],
         reference=config["reference"],
@@ -18,8 +19,8 @@ def main(config: dict[str, Any]) -> None:
         search=config.get("search"),
         device=config["device"],
         batch_tokens=config["batch_tokens"],
-    ):
-        print(score)
+    )
+    print(*scores, "", *table(buckets), sep="\n")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from dragoman.evaluation.contrastive import Accuracy, accuracies, log_margins
 from dragoman.evaluation.forced import log_probabilities
 from dragoman.evaluation.heatmaps import Map, Tokens, attention_maps, chosen, draw, in_text, merged, tokens
 from dragoman.ids import BOS, EOS
-from dragoman.run import Run
 from dragoman.text.pocket import Contrast, contrasts, generate
 from dragoman.text.pocket.homographs import SENSES
 from dragoman.text.pocket.words import Noun
@@ -200,7 +199,7 @@ BAD = {
     ("attend", "text=A", "place=middle"): r"`place` \(middle\) must be all, encoder, decoder, cross",
     ("attend", "text=A", "layer=9"): r"`layer` \(9\) must be mean, all, or a number from 1 to",
     ("attend", "text=A", "format=bmp"): r"`format` \(bmp\) must be one of png, svg, pdf",
-    ("contrast",): "no contrastive sets of its own: give a file by `pairs=`",
+    ("contrast",): "Only the pocket corpus, from en to fr, has contrastive sets of its own: give a file by `pairs=`",
     ("contrast", "pairs=two.tsv"): "two.tsv, line 2 has 3 fields, but must have 4",
     ("contrast", "pairs=empty.tsv"): "empty.tsv is empty",
     ("score", "source=two.tsv", "reference=empty.tsv"): "two.tsv has 2 lines and empty.tsv has 0, but line n",
@@ -215,8 +214,3 @@ def test_bad_input_is_one_sentence(arguments, trained, tmp_path):
     assert (answer.status, answer.out) == (1, "")
     assert len(answer.err.splitlines()) == 1
     assert re.search(BAD[arguments], answer.err), answer.err
-
-
-def test_a_run_of_another_corpus_direction_is_told_so(trained):
-    with pytest.raises(ValueError, match="no contrastive sets"):
-        Run(trained.first).corpus().contrasts(5)

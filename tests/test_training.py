@@ -527,7 +527,7 @@ IDENTITIES = {
     "tokenizer.model_type": "bpe",
     "data.batch_tokens": 255,
     "model.dropout": 0.7,
-    "model.encoder_attention._target_": "dragoman.attention.ScaledDot",
+    "model.encoder_attention._target_": "dragoman.attention.Additive",
     "optimizer.lr": 0.5,
     "schedule.warmup_steps": 3,
     "seed": 2,

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dragoman.errors import InputError
 from dragoman.evaluation.forced import log_probabilities
@@ -15,7 +15,7 @@ from dragoman.files import write_text
 from dragoman.models import Seq2Seq
 from dragoman.run import Run
 from dragoman.text.lines import read_lines
-from dragoman.text.pocket import Contrast
+from dragoman.text.pocket import Contrast, contrasts
 from dragoman.text.tokenizer import Tokenizers
 from dragoman.translator import find_device
 
@@ -43,20 +43,33 @@ def contrast_run(
 ) -> list[Accuracy]:
     """Test a run on a file, or on `size` contrasts of its own corpus; contrastive.json goes to `output` or the run."""
     opened = Run(run)
-    contrasts = list(read_contrasts(pairs)) if pairs is not None else opened.corpus().contrasts(size)
-    if not contrasts:
+    items = list(read_contrasts(pairs)) if pairs is not None else own_contrasts(opened.corpus(), size)
+    if not items:
         raise InputError(f"{pairs} is empty: there is nothing to test.")
     model = opened.model().to(find_device(device))
-    margins = log_margins(model, opened.tokenizers(), contrasts, batch_tokens=batch_tokens)
-    found = accuracies(contrasts, margins)
+    margins = log_margins(model, opened.tokenizers(), items, batch_tokens=batch_tokens)
+    found = accuracies(items, margins)
     content = {
         "run": run,
         "pairs": pairs,
         "accuracy": [one._asdict() for one in found],
-        "items": [{**one._asdict(), "margin": margin} for one, margin in zip(contrasts, margins, strict=True)],
+        "items": [{**one._asdict(), "margin": margin} for one, margin in zip(items, margins, strict=True)],
     }
     write_text((output or Path(run)) / RESULT, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
     return found
+
+
+def own_contrasts(corpus: Any, size: int) -> list[Contrast]:
+    """So many of those that the corpus itself has: the pocket corpus alone has any."""
+    from dragoman.text.corpus import Pocket  # here: it loads datasets
+
+    if not isinstance(corpus, Pocket) or corpus.source_language != "en":
+        raise InputError(
+            "Only the pocket corpus, from en to fr, has contrastive sets of its own: give a file by `pairs=`."
+        )
+    if size < 1:
+        raise InputError(f"`size` is {size}, but must be at least 1.")
+    return contrasts(size=size, seed=corpus.seed)
 
 
 def read_contrasts(path: str) -> Iterable[Contrast]:
@@ -71,19 +84,17 @@ def read_contrasts(path: str) -> Iterable[Contrast]:
         yield Contrast(*fields)
 
 
-def log_margins(
-    model: Seq2Seq, tokenizers: Tokenizers, contrasts: Sequence[Contrast], *, batch_tokens: int
-) -> list[float]:
+def log_margins(model: Seq2Seq, tokenizers: Tokenizers, items: Sequence[Contrast], *, batch_tokens: int) -> list[float]:
     """ln P(right) - ln P(wrong) of each."""
-    pairs = [(one.source, text) for one in contrasts for text in (one.right, one.wrong)]
+    pairs = [(one.source, text) for one in items for text in (one.right, one.wrong)]
     scores = log_probabilities(model, tokenizers, pairs, batch_tokens=batch_tokens)
     return [right - wrong for right, wrong in zip(scores[0::2], scores[1::2], strict=True)]
 
 
-def accuracies(contrasts: Sequence[Contrast], margins: Sequence[float]) -> list[Accuracy]:
+def accuracies(items: Sequence[Contrast], margins: Sequence[float]) -> list[Accuracy]:
     """By phenomenon, in the order in which they first appear, then of all. A tie is wrong."""
     judged: dict[str, list[bool]] = {}
-    for one, margin in zip(contrasts, margins, strict=True):
+    for one, margin in zip(items, margins, strict=True):
         judged.setdefault(one.phenomenon, []).append(margin > 0)
     found = [_accuracy(name, right) for name, right in judged.items()]
     return [*found, _accuracy("all", [right for group in judged.values() for right in group])]

@@ -8,13 +8,14 @@ from typing import Any
 
 from dragoman.console import watched
 from dragoman.errors import InputError
+from dragoman.evaluation.lengths import Bucket, by_length, plot
 from dragoman.evaluation.scores import Score, score
 from dragoman.files import write_text
 from dragoman.run import SCORES, Run, build_search
-from dragoman.text.lines import read_parallel
+from dragoman.text.lines import read_lines, read_parallel
 from dragoman.translator import Translator
 
-HYPOTHESES, REFERENCE, SOURCE = "hypotheses.txt", "reference.txt", "source.txt"
+HYPOTHESES, REFERENCE, SOURCE, LENGTHS = "hypotheses.txt", "reference.txt", "source.txt", "lengths.png"
 
 
 def evaluate_run(
@@ -26,10 +27,11 @@ def evaluate_run(
     search: dict[str, Any] | None,
     device: str,
     batch_tokens: int,
-) -> list[Score]:
+) -> tuple[list[Score], list[Bucket]]:
     """Score a run, or an ensemble of several, on its own test set or on two files, with its own search or another.
 
-    Writes into `output`; by default the run folder for its own test set, else a folder in it with the source's name.
+    The scores of all, and by the length of the source. Writes into `output`; by default the run folder for its own test
+    set, else a folder in it with the source's name.
     """
     folder = Path(run if isinstance(run, str) else run[0])
     first = Run(folder)
@@ -48,7 +50,14 @@ def evaluate_run(
     if not pairs:
         raise InputError(f"{source} and {reference} are empty: there is nothing to score.")
     facts = {"run": run, "source": source, "reference": reference, "search": search or first.config["search"]}
-    return evaluate(translator, pairs, output, facts)
+    scores = evaluate(translator, pairs, output, facts)
+    sides = [list(read_lines(output / name)) for name in (SOURCE, HYPOTHESES, REFERENCE)]
+    buckets = by_length(translator, *sides)
+    plot(buckets, output / LENGTHS)
+    content = json.loads((output / SCORES).read_text("utf-8"))
+    content["by_length"] = [one._asdict() | {"bleu": one.bleu._asdict()} for one in buckets]
+    write_json(output / SCORES, content)
+    return scores, buckets
 
 
 def evaluate(
@@ -68,8 +77,12 @@ def evaluate(
         "seconds": round(seconds, 1),
         **facts,
     }
-    write_text(output / SCORES, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
+    write_json(output / SCORES, content)
     return scores
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    write_text(path, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
 
 
 def one_line(text: str) -> str:

@@ -30,12 +30,20 @@ def score(hypotheses: list[str], references: list[str]) -> list[Score]:
     check_lengths(hypotheses, references)
     # As the command line reads its files.
     hypotheses, references = ([line.rstrip() for line in lines] for lines in (hypotheses, references))
-    scores = []
-    for metric in map(in_floats, (BLEU(), CHRF(), TER())):
-        result = metric.corpus_score(hypotheses, [references], n_bootstrap=BOOTSTRAP_SAMPLES)
-        low, high = float(result._mean - result._ci), float(result._mean + result._ci)
-        scores.append(Score(result.name, result.score, low, high, metric.get_signature().format(short=False)))
-    return scores
+    return [measured(metric, hypotheses, references) for metric in (BLEU(), CHRF(), TER())]
+
+
+def interval_bleu(hypotheses: list[str], references: list[str]) -> Score:
+    """Corpus BLEU with its interval."""
+    check_lengths(hypotheses, references)
+    return measured(BLEU(), hypotheses, references)
+
+
+def measured(metric: Any, hypotheses: list[str], references: list[str]) -> Score:
+    """One metric's score with its interval and signature."""
+    result = in_floats(metric).corpus_score(hypotheses, [references], n_bootstrap=BOOTSTRAP_SAMPLES)
+    low, high = float(result._mean - result._ci), float(result._mean + result._ci)
+    return Score(result.name, result.score, low, high, metric.get_signature().format(short=False))
 
 
 def in_floats(metric: Any) -> Any:

@@ -67,10 +67,6 @@ class Corpus(ABC):
         """One of the three, reading no other split but the training split where this one is cut off it."""
         return self.read(name) if name != "train" and self.given(name) else self._with_cuts()[name]
 
-    def contrasts(self, size: int) -> list[pocket.Contrast]:
-        """So many sentences with a right and a wrong translation, where the corpus knows of any."""
-        raise InputError("This corpus has no contrastive sets of its own: give a file by `pairs=`.")
-
     def _with_cuts(self) -> dict[SplitName, Dataset]:
         sizes: dict[SplitName, int] = {"test": self.test_size, "validation": self.validation_size}
         absent = {name: size for name, size in sizes.items() if not self.given(name)}
@@ -100,13 +96,6 @@ class Pocket(Corpus):
         sides = {"en": english, "fr": french}
         columns = {"source": list(sides[self.source_language]), "target": list(sides[self.target_language])}
         return Dataset.from_dict(columns, features=FEATURES)
-
-    def contrasts(self, size: int) -> list[pocket.Contrast]:
-        if self.source_language != "en":
-            raise InputError("The pocket corpus has contrastive sets for en to fr alone: give a file by `pairs=`.")
-        if size < 1:
-            raise InputError(f"`size` is {size}, but must be at least 1.")
-        return pocket.contrasts(size=size, seed=self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,109 @@
+"""What the studies share: train many runs, several at a time, and say what came of them.
+
+A study is a command: `python studies/NAME.py`. It trains what is not trained yet (an interrupted one goes on where it
+was), measures, and writes NAME.md, NAME.json and its plots into docs/studies/.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+RUNS = ROOT / "checkpoints" / "studies"
+RESULTS = ROOT / "docs" / "studies"
+
+
+class Job(NamedTuple):
+    """One run: what is studied, its seed, and the overrides of `scripts/train.py` that make it."""
+
+    label: str
+    seed: int
+    overrides: tuple[str, ...]
+    study: str
+
+    @property
+    def folder(self) -> Path:
+        return RUNS / self.study / self.label.replace(" ", "_").replace(",", "") / f"seed={self.seed}"
+
+
+def arguments(description: str) -> argparse.Namespace:
+    """The options of every study."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--jobs", type=int, default=2, help="runs that are trained at the same time, a thread each")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    return parser.parse_args()
+
+
+def train_all(jobs: Sequence[Job], at_once: int) -> None:
+    """Train every run to its end; one that fails stops the study when the others are done."""
+
+    def train(job: Job) -> str | None:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, str(ROOT / "scripts" / "train.py"), f"name={job.label}", f"run_dir={job.folder}"]
+        command += [f"seed={job.seed}", *job.overrides]
+        variables = os.environ | {"OMP_NUM_THREADS": "1"}
+        with open(job.folder / "train.log", "a", encoding="utf-8") as log:
+            status = subprocess.run(command, env=variables, stdout=log, stderr=log, check=False).returncode
+        print(f"{job.label}, seed {job.seed}: {'done' if status == 0 else f'FAILED, see {log.name}'}", file=sys.stderr)
+        return None if status == 0 else job.label
+
+    with ThreadPoolExecutor(at_once) as pool:
+        failed = [label for label in pool.map(train, jobs) if label]
+    if failed:
+        sys.exit(f"These runs failed: {', '.join(failed)}.")
+
+
+def test_bleu(job: Job) -> float:
+    """BLEU of the run's test set."""
+    scores = json.loads((job.folder / "scores.json").read_text("utf-8"))["scores"]
+    return next(one["value"] for one in scores if one["name"] == "BLEU")
+
+
+def spread(values: Iterable[float], digits: int = 1) -> str:
+    """Mean ± standard deviation."""
+    values = list(values)
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
+    return f"{statistics.mean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"
+
+
+def by_label(jobs: Sequence[Job], measure: Callable[[Job], Any]) -> dict[str, list[Any]]:
+    """Label → what was measured of its runs, one for each seed."""
+    found: dict[str, list[Any]] = {}
+    for job in jobs:
+        found.setdefault(job.label, []).append(measure(job))
+    return found
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join("| " + " | ".join(map(str, row)) + " |\n" for row in lines)
+
+
+def machine() -> str:
+    """Processor, cores, torch, date."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return f"{name}, {os.cpu_count()} cores, torch {torch.__version__}, {date.today()}"
+
+
+def report(name: str, text: str, data: Any) -> None:
+    """NAME.md with the command and the machine, NAME.json with the numbers."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    head = f"`python studies/{' '.join([f'{name}.py', *sys.argv[1:]])}` on {machine()}.\n\n"
+    (RESULTS / f"{name}.md").write_text(head + text, "utf-8")
+    (RESULTS / f"{name}.json").write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    print(head + text)
