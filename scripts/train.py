@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from dragoman.errors import InputError
 from entry import entry
 
 
@@ -10,6 +11,9 @@ def main(config: dict[str, Any]) -> None:
     """Train, or go on, or tell what a finished run scored; then show a few translations."""
     from dragoman.training.train import show_examples, train  # here: --help need not wait for torch
 
+    for key in ("name", "run_dir"):
+        if not config[key].strip():
+            raise InputError(f"`{key}` is empty, but the run needs a folder of its own.")
     folder = Path(config["run_dir"])
     if config["sweep"]:
         folder /= config["sweep"]

@@ -198,6 +198,8 @@ BAD = {
     ("attend", "text= "): "`text` is empty",
     ("attend", "text=A", "place=middle"): r"`place` \(middle\) must be all, encoder, decoder, cross",
     ("attend", "text=A", "layer=9"): r"`layer` \(9\) must be mean, all, or a number from 1 to",
+    ("attend", "text=A", "words=maybe"): r"`words` \(maybe\) must be true or false",
+    ("translate", "text=A", "alignment=maybe"): r"`alignment` \(maybe\) must be true or false",
     ("attend", "text=A", "format=bmp"): r"`format` \(bmp\) must be one of png, svg, pdf",
     ("contrast",): "Only the pocket corpus, from en to fr, has contrastive sets of its own: give a file by `pairs=`",
     ("contrast", "pairs=two.tsv"): "two.tsv, line 2 has 3 fields, but must have 4",

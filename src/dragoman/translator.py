@@ -55,6 +55,7 @@ class Translator:
                 f" ({model.max_length})."
             )
         check_positive("batch_tokens", batch_tokens)
+        check_switch("alignment", aligned)
         self.model = model
         self.tokenizers = tokenizers
         self.search = search
@@ -150,6 +151,12 @@ def find_device(name: str) -> torch.device:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError, TypeError) as error:  # a torch built without CUDA asserts
         raise InputError(f"`device` ({name}) is not to be had here; choose cpu, cuda or auto.") from error
+
+
+def check_switch(key: str, value: object) -> None:
+    """A word like maybe would count as true."""
+    if not isinstance(value, bool):
+        raise InputError(f"`{key}` ({value}) must be true or false.")
 
 
 def check_positive(key: str, value: int) -> None:

@@ -17,7 +17,7 @@ from dragoman.data.batch import collate
 from dragoman.errors import InputError
 from dragoman.models import Seq2Seq
 from dragoman.text.tokenizer import Tokenizer, Tokenizers
-from dragoman.translator import Translator
+from dragoman.translator import Translator, check_switch
 
 PLACES = {"self": "encoder", "causal": "decoder", "cross": "cross"}
 FORMS = ("png", "svg", "pdf")
@@ -174,6 +174,7 @@ def attend(
         raise InputError(f"`place` ({place}) must be all, {', '.join(PLACES.values())}.")
     if form not in FORMS:
         raise InputError(f"`format` ({form}) must be one of {', '.join(FORMS)}.")
+    check_switch("words", whole_words)
     if not text.strip():
         raise InputError("`text` is empty: give a sentence to attend to.")
     translator = Translator.load(run, device="cpu")
