@@ -11,6 +11,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -18,6 +19,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+
+from dragoman.models import Seq2Seq
+from dragoman.run import Run
+from dragoman.training.loss import smoothed_loss
+from dragoman.training.precision import best_precision
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "checkpoints" / "studies"
@@ -64,10 +70,41 @@ def train_all(jobs: Sequence[Job], at_once: int) -> None:
         sys.exit(f"These runs failed: {', '.join(failed)}.")
 
 
+def evaluate(job: Job) -> Path:
+    """The scores.json of `scripts/evaluate.py` on the run's own test set; measured once."""
+    path = job.folder / "evaluated" / "scores.json"
+    if not path.exists():
+        command = [sys.executable, str(ROOT / "scripts" / "evaluate.py"), f"run={job.folder}", "device=cpu"]
+        subprocess.run([*command, f"output={path.parent}"], check=True, stdout=subprocess.DEVNULL)
+    return path
+
+
 def test_bleu(job: Job) -> float:
     """BLEU of the run's test set."""
     scores = json.loads((job.folder / "scores.json").read_text("utf-8"))["scores"]
     return next(one["value"] for one in scores if one["name"] == "BLEU")
+
+
+def speeds(jobs: dict[str, Job], reference: str = "4 heads", rounds: int = 15) -> dict[str, str]:
+    """Label → speed of a training step of 48 sentences of 20 tokens, relative to the reference: alternating rounds."""
+    torch.set_num_threads(1)
+    models = {label: Run(job.folder).model().train() for label, job in jobs.items()}
+    src_BS, tgt_BT = (torch.randint(4, 1000, (48, 20)) for _ in range(2))
+
+    def seconds(model: Seq2Seq) -> float:
+        began = time.perf_counter()
+        for _ in range(3):
+            with torch.autocast("cpu", torch.bfloat16, enabled=best_precision("auto", "cpu") == "bf16-mixed"):
+                loss = smoothed_loss(model(src_BS, tgt_BT).flatten(0, 1), tgt_BT.flatten(), 0.1)
+            loss.backward()
+        return time.perf_counter() - began
+
+    times = [{label: seconds(model) for label, model in models.items()} for _ in range(rounds + 1)][1:]
+    found = {}
+    for label in models:
+        low, middle, high = statistics.quantiles([one[reference] / one[label] for one in times], n=4)
+        found[label] = f"{middle:.2f} ({low:.2f}–{high:.2f})"
+    return found
 
 
 def spread(values: Iterable[float], digits: int = 1) -> str:

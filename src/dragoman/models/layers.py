@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -70,6 +71,16 @@ class GatedFeedForward(FeedForward):
         return self.contract(self.dropout(self.activation(self.gate(x_BTD)) * self.expand(x_BTD)))
 
 
+class NoFeedForward(nn.Module):
+    """Adds nothing: what attention does by itself. Dong et al. 2021."""
+
+    def __init__(self, dim: int, inner: int, dropout: float) -> None:
+        super().__init__()
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        return torch.zeros_like(x_BTD)
+
+
 class Embedding(nn.Module):
     """Tokens and their positions: √D · E[token] + position. Vaswani et al. 2017, sections 3.4 and 3.5."""
 
@@ -106,4 +117,5 @@ FEED_FORWARDS: dict[str, Callable[[int, int, float], nn.Module]] = {
     "relu": partial(FeedForward, activation=F.relu),
     "gelu": partial(FeedForward, activation=F.gelu),
     "swiglu": partial(GatedFeedForward, activation=F.silu),
+    "none": NoFeedForward,
 }

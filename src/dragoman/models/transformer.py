@@ -84,9 +84,9 @@ class DecoderLayer(nn.Module):
 class Transformer(Seq2Seq):
     """Encoder and decoder of any depth, with an attention chosen for each of its three places.
 
-    `norm`: pre or post. `feed_forward`: relu, gelu or swiglu. `positions`: sinusoidal, learned, rotary, alibi or none.
-    `tied_embeddings`: all (source, target and output share one table), target (target and output do) or none. Lengths
-    are in tokens. ValueError for an attention that cannot stand where it is put.
+    `norm`: pre or post. `feed_forward`: relu, gelu, swiglu or none. `positions`: sinusoidal, learned, rotary, alibi or
+    none. `tied_embeddings`: all (source, target and output share one table), target (target and output do) or none.
+    Lengths are in tokens. ValueError for an attention that cannot stand where it is put.
     """
 
     encoder: list[EncoderLayer]  # ModuleLists, which the type checker takes for lists of anything

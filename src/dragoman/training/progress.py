@@ -16,8 +16,8 @@ HEARTBEAT = 60.0  # seconds without a line in a log before there is one all the 
 
 
 class ShowProgress(L.Callback):
-    """Shows and logs training loss, learning rate and target tokens per second every `every` optimizer steps,
-    and what every validation finds.
+    """Shows and logs training loss, learning rate and target tokens per second every `every` optimizer steps, with the
+    gradient's norm before clipping, and what every validation finds.
 
     tokens/s counts what the loss counts, target tokens without padding, over the time spent in training steps and on
     fetching their batches; validation is left out. The time left is that of the steps left at the pace since the start.
@@ -63,6 +63,8 @@ class ShowProgress(L.Callback):
         speed = tokens * trainer.world_size / (now - self.window_began - self.paused)
         self.window_began, self.paused = now, 0.0
         metrics = {"train_loss": loss / max(1.0, tokens), "learning_rate": self.rate, "tokens_per_second": speed}
+        if pl_module.gradient_norm is not None:
+            metrics["gradient_norm"] = pl_module.gradient_norm.item()
         write_metrics(trainer, metrics)
         left = (now - self.began) / max(1, step - self.first_step) * (trainer.max_steps - step)
         self.recent = f"loss {metrics['train_loss']:.3f}, {speed:,.0f} tokens/s, {clock(left)} left"

@@ -44,6 +44,7 @@ class TranslationTask(L.LightningModule):
         self.step_sums = torch.zeros(2)  # loss and target tokens of the optimizer step that is being gathered
         self.past_sums = torch.zeros(2)  # of those since `take_sums`
         self.validation_sums: list[Tensor] = []
+        self.gradient_norm: Tensor | None = None  # of the latest step, before it was clipped; None where nothing clips
 
     def loss(self, batch: Batch, label_smoothing: float) -> Tensor:
         """Sum over target tokens, EOS included, of the smoothed negative log-likelihood."""
@@ -81,7 +82,7 @@ class TranslationTask(L.LightningModule):
     ) -> None:
         """By norm. Lightning's own refuses fused optimizers under mixed precision, though the gradients are ready."""
         if gradient_clip_val:
-            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+            self.gradient_norm = torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val).detach()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self.validation_sums.append(torch.stack((self.loss(batch, 0.0).detach(), count_targets(batch))))

@@ -93,8 +93,9 @@ def sentence(grammar: Grammar) -> Utterance:
     return chain(grammar)
 
 
-def chain(grammar: Grammar) -> Sentence:
-    """One clause or several, joined by and, but, because, when; sometimes with a time or a place in front."""
+def chain(grammar: Grammar, number: int | None = None) -> Sentence:
+    """One clause and `number` more (None: by chance), joined by and, but, because, when; sometimes with a time or a
+    place in front."""
     dice = grammar.dice
     depth = dice.weighted((1, 0.85), (2, 0.15))
     tense = grammar.tense()
@@ -104,7 +105,8 @@ def chain(grammar: Grammar) -> Sentence:
     elif dice.chance(0.06):
         opening = grammar.place()
     main = grammar.clause(tense, depth)
-    number = dice.weighted((0, 0.68), (1, 0.22), (2, 0.04), (3, 0.03), (4, 0.02), (5, 0.01))
+    if number is None:
+        number = dice.weighted((0, 0.68), (1, 0.22), (2, 0.04), (3, 0.03), (4, 0.02), (5, 0.01))
     links: list[Link] = []
     for _ in range(number):
         last = links[-1].conjunction if links else ""

@@ -1,0 +1,105 @@
+"""The bottleneck: BLEU by sentence length for the fixed vector, RNNsearch and the Transformer.
+
+    python studies/bottleneck.py
+
+After Bahdanau et al. 2015, figure 2: trained on sentences of up to 30 words, tested on up to 60. Draws bottleneck.png.
+"""
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from dragoman.text.pocket import generate
+from dragoman.text.pocket.choices import Dice
+from dragoman.text.pocket.corpus import SEEN, render, split_of
+from dragoman.text.pocket.grammar import Grammar
+from dragoman.text.pocket.sentences import chain
+from study import RESULTS, RUNS, Job, arguments, by_label, evaluate, markdown, report, spread, train_all
+
+LONGEST_TRAINED, LONGEST, STEP, OF_EACH = 30, 60, 10, 150
+DATA = RUNS / "bottleneck" / "data"
+STEPS = ("max_steps=2500", "validate_every=2500")
+RECURRENT = ("model.dim=192", "model.dropout=0", "optimizer.lr=3e-3", *STEPS)
+MODELS = {
+    "GRU, fixed vector": ("model=rnn", *RECURRENT),
+    "RNNsearch": ("model=rnnsearch", *RECURRENT),
+    "Transformer, sinusoidal": ("model.positions=sinusoidal", *STEPS),
+    "Transformer, rotary": STEPS,
+}
+CORPUS = ("corpus=folder", f"corpus.folder={DATA}", "corpus.source_language=en", "corpus.target_language=fr")
+
+
+def pairs_of(low: int, high: int) -> Iterator[tuple[str, str]]:
+    """Chains of clauses of so many words that no training split may hold, without end."""
+    grammar = Grammar(Dice(low), SEEN)
+    while True:
+        pair = render(chain(grammar, grammar.dice.pick(range(low // 10 + 2))))
+        if low <= len(pair.source.split()) <= high and split_of(pair.target) == "test":
+            yield pair
+
+
+def write(name: str, pairs: list[tuple[str, str]]) -> None:
+    """NAME.en and NAME.fr."""
+    DATA.mkdir(parents=True, exist_ok=True)
+    for language, lines in zip(("en", "fr"), zip(*pairs, strict=True), strict=True):
+        (DATA / f"{name}.{language}").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+
+
+def write_corpus() -> None:
+    """Training and validation up to 30 words; as many test sentences of each length up to 60."""
+    if (DATA / "test.fr").exists():
+        return
+    for name, size in (("train", 42_000), ("validation", 1_000)):
+        pairs = generate(name, size=size, seed=2026)  # type: ignore[arg-type]
+        write(name if name == "train" else "val", [p for p in pairs if len(p.source.split()) <= LONGEST_TRAINED])
+    lows = range(1, LONGEST, STEP)
+    write("test", [pair for low in lows for pair in islice(pairs_of(low, low + STEP - 1), OF_EACH)])
+
+
+def draw(found: dict[str, dict[str, list[float]]], path: Path) -> None:
+    """BLEU by length with the spread of the seeds."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axis = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+    for label, buckets in found.items():
+        means = [sum(values) / len(values) for values in buckets.values()]
+        axis.plot(list(buckets), means, marker="o", label=label)
+        axis.fill_between(list(buckets), *zip(*((min(v), max(v)) for v in buckets.values()), strict=True), alpha=0.2)
+    axis.axvline(LONGEST_TRAINED / STEP - 0.5, color="grey", linestyle=":")
+    axis.annotate("longest in training", (LONGEST_TRAINED / STEP - 0.45, 3), color="grey")
+    axis.set(xlabel="source words", ylabel="BLEU", ylim=(0, 101))
+    axis.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
+
+
+def main() -> None:
+    options = arguments(str(__doc__))
+    write_corpus()
+    jobs = [
+        Job(label, seed, (*CORPUS, *made), "bottleneck") for seed in options.seeds for label, made in MODELS.items()
+    ]
+    train_all(jobs, options.jobs)
+
+    def buckets(job: Job) -> dict[str, float]:
+        content = json.loads(evaluate(job).read_text("utf-8"))
+        return {f"{one['low']}–{one['high']}": one["bleu"]["value"] for one in content["by_length"]}
+
+    measured = by_label(jobs, buckets)
+    found = {label: {name: [one[name] for one in runs] for name in runs[0]} for label, runs in measured.items()}
+    draw(found, RESULTS / "bottleneck.png")
+    names = list(next(iter(found.values())))
+    rows = [(label, *(spread(by_name[name]) for name in names)) for label, by_name in found.items()]
+    text = (
+        f"Pocket corpus, trained on at most {LONGEST_TRAINED} words; {OF_EACH} test sentences of each length; seeds"
+        f" {', '.join(map(str, options.seeds))}, mean ± sd.\n\n![BLEU by length](bottleneck.png)\n\n"
+    )
+    report("bottleneck", text + markdown(("BLEU by source words", *names), rows), found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""How many heads? The same width cut into 1 to 16 of them, on the pocket corpus.
+
+python studies/heads.py
+"""
+
+from study import Job, arguments, by_label, markdown, report, speeds, spread, test_bleu, train_all
+
+MODELS = {f"{heads} heads": (f"model.num_heads={heads}",) for heads in (1, 2, 4, 8, 16)}
+
+
+def main() -> None:
+    options = arguments(str(__doc__))
+    jobs = [Job(label, seed, made, "heads") for seed in options.seeds for label, made in MODELS.items()]
+    train_all(jobs, options.jobs)
+    bleu = by_label(jobs, test_bleu)
+    speed = speeds({job.label: job for job in reversed(jobs)})
+    rows = [(label, spread(bleu[label]), speed[label]) for label in MODELS]
+    text = (
+        f"Pocket corpus and recipe, width 128; seeds {', '.join(map(str, options.seeds))}, mean ± sd. Speed is that of"
+        " a training step on one thread, relative to 4 heads: median and quartiles of alternating rounds.\n\n"
+    )
+    report("heads", text + markdown(("heads", "BLEU, test", "relative speed"), rows), {"bleu": bleu, "speed": speed})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Why scale? Dot-product attention with and without the root of the head's width, at two widths.
+
+python studies/scale.py
+"""
+
+import csv
+import statistics
+
+from study import Job, arguments, by_label, markdown, report, spread, test_bleu, train_all
+
+PLACES = ("encoder_attention", "decoder_attention", "cross_attention")
+UNSCALED = tuple(f"model.{place}.scale=false" for place in PLACES)
+MODELS = {
+    f"heads of {128 // heads}, {name}": ("swap=dot", f"model.num_heads={heads}", *made)
+    for heads in (4, 1)
+    for name, made in (("scaled", ()), ("unscaled", UNSCALED))
+}
+
+
+def gradient_norms(job: Job) -> list[float]:
+    """The gradient's norm before clipping, as logged all through training."""
+    with (job.folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        return [float(row["gradient_norm"]) for row in csv.DictReader(file) if row["gradient_norm"]]
+
+
+def main() -> None:
+    options = arguments(str(__doc__))
+    jobs = [Job(label, seed, made, "scale") for seed in options.seeds for label, made in MODELS.items()]
+    train_all(jobs, options.jobs)
+    bleu, norms = by_label(jobs, test_bleu), by_label(jobs, gradient_norms)
+    rows = [
+        (
+            label,
+            spread(bleu[label]),
+            spread((statistics.median(one) for one in norms[label]), 2),
+            spread((max(one) for one in norms[label]), 2),
+        )
+        for label in MODELS
+    ]
+    header = ("attention", "BLEU, test", "gradient norm, median", "largest")
+    text = f"Pocket corpus and recipe; seeds {', '.join(map(str, options.seeds))}, mean ± sd.\n\n"
+    report("scale", text + markdown(header, rows), {"bleu": bleu, "gradient_norms": norms})
+
+
+if __name__ == "__main__":
+    main()
