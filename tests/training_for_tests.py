@@ -18,6 +18,7 @@ from entry_literals import LITERAL, Literals
 TINY = [
     "experiment=pocket", "schedule=constant", "logger=csv", "search=greedy", "name=tiny", "corpus.train_size=300",
     "corpus.validation_size=24", "corpus.test_size=8", "tokenizer.vocab_size=400", "model.dim=16", "model.num_heads=2",
+    "model.positions=sinusoidal",
     "model.feed_forward_dim=32", "model.encoder_layers=1", "model.decoder_layers=1", "data.batch_tokens=256",
     "schedule.warmup_steps=2", "callbacks.progress.every=1", "trainer.precision=32-true", "max_steps=12",
     "validate_every=3", "validation.sentences=4", "test_sentences=4", "search.length_ratio=0.3",

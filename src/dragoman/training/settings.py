@@ -56,6 +56,15 @@ def check_settings(config: dict[str, Any], folder: Path) -> None:
 
 def check_model(config: dict[str, Any]) -> None:
     """Built without its numbers, so that what its constructor refuses is said before any text is read."""
+    build(config["tokenizer"], path="tokenizer")
+    pieces = config["tokenizer"]["vocab_size"]
+    for side in ("source", "target"):
+        asked = config["model"][f"{side}_vocab_size"]
+        if asked != pieces:
+            raise InputError(
+                f"`model.{side}_vocab_size` is {asked}, but the {side} tokenizer has {pieces} pieces:"
+                " leave it at ${tokenizer.vocab_size}."
+            )
     with torch.device("meta"):
         model = build(config["model"], path="model")
     for name, part in model.named_modules():

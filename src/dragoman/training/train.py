@@ -17,7 +17,6 @@ from dragoman.evaluation.scores import Score, bleu
 from dragoman.run import LAST, PREVIOUS, SCORES, begin_run, continue_run, open_run
 from dragoman.text.lines import read_lines
 from dragoman.text.splits import Splits
-from dragoman.text.tokenizer import Tokenizers
 from dragoman.training.checkpoints import Checkpoints
 from dragoman.training.precision import best_precision
 from dragoman.training.scoring import ScoreTranslations
@@ -51,7 +50,6 @@ def train(config: dict[str, Any], folder: Path) -> list[Score]:
     tokenizers = (
         run.tokenizers() if run else train_tokenizers(splits.train, build(config["tokenizer"], path="tokenizer"))
     )
-    check_vocabularies(config, tokenizers)
     data = TranslationData(splits, tokenizers, **config["data"], seed=config["seed"], num_workers=config["num_workers"])
     data.setup()
     task = make_task(config)
@@ -130,17 +128,6 @@ def first_sentences(text: Any, count: int | None) -> tuple[list[str], list[str]]
 def waiting(thing: Any, folder: Path) -> Any:
     """What was left partial waits for the run folder."""
     return thing(folder=folder) if callable(thing) else thing
-
-
-def check_vocabularies(config: dict[str, Any], tokenizers: Tokenizers) -> None:
-    """The model is built from numbers alone: they must be those of the tokenizers."""
-    for side, tokenizer in zip(("source", "target"), tokenizers, strict=True):
-        asked = config["model"][f"{side}_vocab_size"]
-        if asked != len(tokenizer):
-            raise InputError(
-                f"`model.{side}_vocab_size` is {asked}, but the {side} tokenizer has {len(tokenizer)} pieces:"
-                " leave it at ${tokenizer.vocab_size}."
-            )
 
 
 def last_checkpoint(folder: Path) -> Path | None:
