@@ -378,4 +378,10 @@ def test_an_odd_name_through_real_processes(trained: Runs, place: Path) -> None:
         run("evaluate", f"run={CORPUS}", "source=text.en", "reference=text.en", f"output={CORPUS}.out", folder=place)
     )
     assert scored.out.startswith("BLEU ")
-    assert names(place / f"{CORPUS}.out") == {"source.txt", "hypotheses.txt", "reference.txt", "scores.json", "lengths.png"}
+    assert names(place / f"{CORPUS}.out") == {
+        "source.txt",
+        "hypotheses.txt",
+        "reference.txt",
+        "scores.json",
+        "lengths.png",
+    }

@@ -26,7 +26,7 @@ class Flex(ScaledDot):
             raise ValueError(f"flex attention drops no weights: set `attention_dropout` ({dropout}) to 0.")
 
     def forward(self, q_BHTK: Tensor, past: KV, mask: Mask) -> Tensor:
-        return from_rules(q_BHTK, past, mask, compiled())
+        return from_rules(q_BHTK, past, mask, compiled(dynamic=not q_BHTK.is_cpu))
 
 
 def from_rules(q_BHTK: Tensor, past: KV, mask: Mask, kernel: Any) -> Tensor:
@@ -40,6 +40,6 @@ def from_rules(q_BHTK: Tensor, past: KV, mask: Mask, kernel: Any) -> Tensor:
 
 
 @cache
-def compiled() -> Any:
-    """Once for the process, for any lengths."""
-    return torch.compile(flex_attention, dynamic=True)
+def compiled(dynamic: bool) -> Any:
+    """Once for the process. `dynamic`: for any lengths; torch 2.13's code for that does not compile on a CPU."""
+    return torch.compile(flex_attention, dynamic=dynamic)

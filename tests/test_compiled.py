@@ -1,0 +1,24 @@
+"""What needs a compiler: flex attention as it runs."""
+
+import pytest
+import torch
+
+from dragoman.attention import KV, Flex, Mask
+from models_for_tests import ATTENTIONS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["self", "causal", "cross"])
+@pytest.mark.parametrize("slopes", [None, (0.5, 0.25)])
+@torch.no_grad()
+def test_compiled_flex_attention_is_the_definition(kind, slopes):
+    sizes = {"num_heads": 2, "head_dim": 16}
+    flex, dot = Flex(dropout=0.0, **sizes), ATTENTIONS["dot"](dropout=0.0, **sizes)
+    generator = torch.Generator().manual_seed(0)
+    for queries, keys in ((17, 17), (1, 20), (30, 7)):
+        if kind != "cross" and queries > keys:
+            continue
+        q, k, v = (torch.randn(3, 2, n, 16, generator=generator) for n in (queries, keys, keys))
+        keys_BS = torch.arange(keys)[None] < torch.tensor([keys, max(1, keys // 2), 1])[:, None]
+        for mask in (Mask(kind, slopes=slopes), Mask(kind, keys_BS, slopes=slopes)):
+            torch.testing.assert_close(flex(q, KV(k, v), mask), dot.weights(q, k, mask) @ v, rtol=1e-4, atol=1e-5)
