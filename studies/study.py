@@ -43,24 +43,35 @@ class Job(NamedTuple):
         return RUNS / self.study / self.label.replace(" ", "_").replace(",", "") / f"seed={self.seed}"
 
 
-def arguments(description: str) -> argparse.Namespace:
-    """The options of every study."""
-    parser = argparse.ArgumentParser(description=description)
+def arguments(
+    description: str, own: argparse.ArgumentParser | None = None, seeds: Sequence[int] = (1, 2, 3)
+) -> argparse.Namespace:
+    """The options of every study, beside those of its own."""
+    parser = argparse.ArgumentParser(
+        description=description, parents=[own] if own else [], formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--jobs", type=int, default=2, help="runs that are trained at the same time, a thread each")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(seeds))
     return parser.parse_args()
 
 
 def train_all(jobs: Sequence[Job], at_once: int) -> None:
-    """Train every run to its end; one that fails stops the study when the others are done."""
+    """Train every run to its end; one that fails stops the study when the others are done.
+
+    Leaves usage.json beside each: CPU seconds and the most memory that was resident.
+    """
 
     def train(job: Job) -> str | None:
+        if (job.folder / "scores.json").exists():
+            return None
         job.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, str(ROOT / "scripts" / "train.py"), f"name={job.label}", f"run_dir={job.folder}"]
         command += [f"seed={job.seed}", *job.overrides]
         variables = os.environ | {"OMP_NUM_THREADS": "1"}
         with open(job.folder / "train.log", "a", encoding="utf-8") as log:
-            status = subprocess.run(command, env=variables, stdout=log, stderr=log, check=False).returncode
+            process = subprocess.Popen(command, env=variables, stdout=log, stderr=log)
+            _, status, used = os.wait4(process.pid, 0)
+        record(job.folder / "usage.json", used.ru_utime + used.ru_stime, used.ru_maxrss)
         print(f"{job.label}, seed {job.seed}: {'done' if status == 0 else f'FAILED, see {log.name}'}", file=sys.stderr)
         return None if status == 0 else job.label
 
@@ -68,6 +79,19 @@ def train_all(jobs: Sequence[Job], at_once: int) -> None:
         failed = [label for label in pool.map(train, jobs) if label]
     if failed:
         sys.exit(f"These runs failed: {', '.join(failed)}.")
+
+
+def record(path: Path, seconds: float, kibibytes: int) -> None:
+    """Add to what earlier starts of the same run have used."""
+    before = json.loads(path.read_text("utf-8")) if path.exists() else {"cpu_seconds": 0.0, "peak_kib": 0}
+    found = {"cpu_seconds": before["cpu_seconds"] + seconds, "peak_kib": max(before["peak_kib"], kibibytes)}
+    path.write_text(json.dumps(found) + "\n", "utf-8")
+
+
+def usage(job: Job) -> dict[str, float]:
+    """What `record` left."""
+    found: dict[str, float] = json.loads((job.folder / "usage.json").read_text("utf-8"))
+    return found
 
 
 def evaluate(job: Job) -> Path:
