@@ -68,7 +68,9 @@ def draw(found: dict[str, dict[str, list[float]]], path: Path) -> None:
     for label, buckets in found.items():
         means = [sum(values) / len(values) for values in buckets.values()]
         axis.plot(list(buckets), means, marker="o", label=label)
-        axis.fill_between(list(buckets), *zip(*((min(v), max(v)) for v in buckets.values()), strict=True), alpha=0.2)
+        axis.fill_between(
+            list(buckets), [min(v) for v in buckets.values()], [max(v) for v in buckets.values()], alpha=0.2
+        )
     axis.axvline(LONGEST_TRAINED / STEP - 0.5, color="grey", linestyle=":")
     axis.annotate("longest in training", (LONGEST_TRAINED / STEP - 0.45, 3), color="grey")
     axis.set(xlabel="source words", ylabel="BLEU", ylim=(0, 101))

@@ -85,7 +85,8 @@ def main() -> None:
     )
     options = arguments(str(__doc__), parser, seeds=[1])
     steps = budgets()
-    recipe = ("experiment=multi30k_en_de", f"corpus.folder={options.folder}", "validate_every=500")
+    # The test set is for finished recipes: this compares on the validation set.
+    recipe = ("experiment=multi30k_en_de", f"corpus.folder={options.folder}", "corpus.test=val", "validate_every=500")
     jobs = [
         Job(label, seed, (*recipe, f"swap={label}", f"max_steps={steps[label]}"), "swap")
         for seed in options.seeds
@@ -106,7 +107,7 @@ def main() -> None:
     header = (
         "attention",
         "steps in the budget",
-        "BLEU, test_2016_flickr",
+        "BLEU, val",
         "CPU minutes, all in all",
         "peak GiB resident",
     )

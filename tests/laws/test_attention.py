@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.attention.flex_attention import flex_attention
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dragoman.attention import KV, Fused, Mask, MultiHeadAttention, record
+from dragoman.attention import KV, Fused, Mask, MultiHeadAttention, kernels, record
 from dragoman.attention.flex import from_rules
 from dragoman.attention.fused import one_kernel, two_products
 from dragoman.attention.multihead import fold, unfold
@@ -198,7 +198,20 @@ def test_a_fused_attention_names_the_kernel_that_it_runs():
     assert EVERY["fused"].kernel(q, past, mask) == "two products"
     with torch.no_grad():
         assert EVERY["fused"].kernel(q, past, mask) == "flash attention"
-        assert ATTENTIONS["fused"](dropout=0.1, num_heads=2, head_dim=8).kernel(q, past, mask) == "eager"
+        assert ATTENTIONS["fused"](dropout=0.1, num_heads=2, head_dim=8).kernel(q, past, mask) == "eager products"
+
+
+def test_kernels_are_told_by_what_they_read_for():
+    q, k, v, _ = make(13, 13, "none", requires_grad=False)
+    model = torch.nn.ModuleList([EVERY["fused"], EVERY["window"], EVERY["linear"]])
+    with kernels(model) as seen:
+        attend(EVERY["fused"], q, k, v, Mask("self"))
+        attend(EVERY["window"], q, k, v, Mask("causal"))
+        attend(EVERY["window"], q[:, :, :3], k[:, :, :3], v[:, :, :3], Mask("causal"))
+        attend(EVERY["linear"], q, k, v, Mask("cross"))
+    assert seen == {"self": {"two products"}, "causal": {"blocks", "two products"}, "cross": {"Linear"}}
+    attend(EVERY["linear"], q, k, v, Mask("self"))
+    assert seen["self"] == {"two products"}  # outside the context nothing is noted
 
 
 def test_without_scale_the_logits_are_larger_by_the_root_of_the_width():

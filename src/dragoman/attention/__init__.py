@@ -9,7 +9,7 @@ from dragoman.attention.fused import Fused
 from dragoman.attention.linear import Linear
 from dragoman.attention.mask import Mask
 from dragoman.attention.multihead import MultiHeadAttention
-from dragoman.attention.record import record
+from dragoman.attention.record import kernels, record
 from dragoman.attention.window import SlidingWindow
 
 __all__ = [
@@ -24,5 +24,6 @@ __all__ = [
     "MultiHeadAttention",
     "ScaledDot",
     "SlidingWindow",
+    "kernels",
     "record",
 ]

@@ -55,6 +55,10 @@ class Attention(nn.Module, ABC):
         weights_BHTS = self.weights(q_BHTK, past.k_BHSK, mask)
         return F.dropout(weights_BHTS, self.dropout, self.training) @ past.v_BHSV
 
+    def kernel(self, q_BHTK: Tensor, past: Any, mask: Mask) -> str:
+        """The name of what `forward` runs for these."""
+        return type(self).__name__
+
 
 def normalise(scores_BHTS: Tensor, mask: Mask) -> Tensor:
     """Scores → weights: tilted, masked, softmax over the keys. A row that may read nothing is zero, not NaN."""

@@ -30,7 +30,7 @@ class Fused(ScaledDot):
     def kernel(self, q_BHTK: Tensor, past: KV, mask: Mask) -> str:
         """The name of what `forward` runs for these; for torch's own kernels the one that its dispatcher picks."""
         if q_BHTK.is_cpu and self.training and self.dropout > 0:
-            return "eager"
+            return "eager products"
         if q_BHTK.is_cpu and torch.is_grad_enabled():
             return "two products"
         allowed, square = rendered(q_BHTK, past, mask)

@@ -44,6 +44,23 @@ class Watch:
 
 
 @contextmanager
+def kernels(model: nn.Module) -> Iterator[dict[Kind, set[str]]]:
+    """Kind of reading → the names of what computed it inside the context: which backend really ran."""
+    seen: dict[Kind, set[str]] = {}
+
+    def note(attention: nn.Module, inputs: tuple[Tensor, Any, Mask], _output: Tensor) -> None:
+        assert isinstance(attention, Attention)
+        seen.setdefault(inputs[2].kind, set()).add(attention.kernel(*inputs))
+
+    handles = [part.register_forward_hook(note) for part in model.modules() if isinstance(part, Attention)]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
 def record(model: nn.Module) -> Iterator[dict[str, Recorded]]:
     """Module name → its weights, filled while the model reads and attends inside the context."""
     seen: dict[str, Recorded] = {}

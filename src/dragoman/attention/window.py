@@ -55,10 +55,16 @@ class SlidingWindow(Fused):
             return x_BHSK
         return torch.cat((x_BHSK[:, :, :first], x_BHSK[:, :, older:]), dim=2)
 
-    def forward(self, q_BHTK: Tensor, past: KV, mask: Mask) -> Tensor:
+    def in_blocks(self, q_BHTK: Tensor, past: KV) -> bool:
+        """Whether blocks pay: in short sentences a whole row costs no more."""
         T, S = q_BHTK.shape[2], past.k_BHSK.shape[2]
-        short = 4 * self.window  # below it a whole row costs no more than blocks
-        if short > T or T < S or (self.training and self.dropout > 0):
+        return T == S and 4 * self.window <= T and not (self.training and self.dropout > 0)
+
+    def kernel(self, q_BHTK: Tensor, past: KV, mask: Mask) -> str:
+        return "blocks" if self.in_blocks(q_BHTK, past) else super().kernel(q_BHTK, past, self.narrow(mask))
+
+    def forward(self, q_BHTK: Tensor, past: KV, mask: Mask) -> Tensor:
+        if not self.in_blocks(q_BHTK, past):
             return super().forward(q_BHTK, past, self.narrow(mask))
         context_BHTV = blockwise(q_BHTK, past, self.narrow(mask))
         g = self.global_tokens

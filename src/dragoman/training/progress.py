@@ -3,12 +3,15 @@
 import logging
 import sys
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import lightning as L
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from torch.optim import Optimizer
+
+from dragoman.attention import kernels
 
 log = logging.getLogger("dragoman")
 
@@ -35,6 +38,8 @@ class ShowProgress(L.Callback):
             "training %s parameters to step %s",
             *(f"{sum(p.numel() for p in pl_module.parameters()):,}", f"{trainer.max_steps:,}"),
         )
+        self.watching = ExitStack()
+        self.kernels = self.watching.enter_context(kernels(pl_module))
         self.began = self.last_line = self.window_began = time.perf_counter()
         self.first_step, self.paused = trainer.global_step, 0.0
         if sys.stderr.isatty() and trainer.is_global_zero:
@@ -47,6 +52,8 @@ class ShowProgress(L.Callback):
         self.rate = optimizer.param_groups[0]["lr"]  # after the step it is already that of the next one
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self.kernels:
+            self._tell_kernels(trainer)
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
         step = trainer.global_step
@@ -56,6 +63,15 @@ class ShowProgress(L.Callback):
             self.bar.update(self.bar.task_ids[0], completed=step, description=self.recent)
         elif trainer.is_global_zero and step % self.every and time.perf_counter() - self.last_line > HEARTBEAT:
             self._line(f"step {step:,}: {self.recent}")
+
+    def _tell_kernels(self, trainer: L.Trainer) -> None:
+        """Which backend really computed attention, after the first batch."""
+        self.watching.close()
+        places = {"self": "encoder", "causal": "decoder", "cross": "cross"}
+        told = ", ".join(f"{places[kind]} by {' and '.join(sorted(names))}" for kind, names in self.kernels.items())
+        if trainer.is_global_zero:
+            log.info("attention: %s", told)
+        self.kernels = {}
 
     def _measure(self, trainer: L.Trainer, pl_module: Any, step: int) -> None:
         now = time.perf_counter()
