@@ -24,7 +24,8 @@ from omegaconf import OmegaConf
 
 from dragoman.errors import InputError
 from dragoman.text import corpus as corpora
-from dragoman.text.corpus import Corpus, Csv, Files, Folder, Hub, Jsonl, Parquet, Pocket, Table, Tsv
+from dragoman.text.corpus import Corpus, Csv, Files, Folder, Jsonl, Parquet, Pocket, Table, Tsv
+from dragoman.text.hub import Hub
 from dragoman.text.pocket import generate
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "corpus"
@@ -568,7 +569,8 @@ def test_nothing_is_printed() -> None:
     put("data/train.csv", "en,fr\na,b\n"), put("t.tsv", "a\tb\n")
     put("bad/train.parquet", "not parquet")
     code = (
-        "from dragoman.text.corpus import Hub, Tsv; from dragoman.errors import InputError\n"
+        "from dragoman.text.corpus import Tsv; from dragoman.text.hub import Hub\n"
+        "from dragoman.errors import InputError\n"
         f"common = {COMMON!r}\n"
         "rest = dict(validation=None, test=None, **common)\n"
         "Tsv(train='t.tsv', source_column=1, target_column=2, **rest).read('train')\n"

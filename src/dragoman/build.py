@@ -33,11 +33,15 @@ OWN_CLASSES = frozenset(
         "dragoman.text.corpus.Csv",
         "dragoman.text.corpus.Files",
         "dragoman.text.corpus.Folder",
-        "dragoman.text.corpus.Hub",
         "dragoman.text.corpus.Jsonl",
         "dragoman.text.corpus.Parquet",
         "dragoman.text.corpus.Pocket",
         "dragoman.text.corpus.Tsv",
+        "dragoman.text.documents.Gettext",
+        "dragoman.text.documents.Tmx",
+        "dragoman.text.documents.Xliff",
+        "dragoman.text.documents.Xlsx",
+        "dragoman.text.hub.Hub",
         "dragoman.text.tokenizer.SentencePiece",
     }
 )

@@ -13,8 +13,9 @@ from typing import get_args, get_origin
 from datasets import Dataset
 
 from dragoman.errors import InputError
-from dragoman.text import hub, pocket
+from dragoman.text import pocket
 from dragoman.text.lines import read_parallel
+from dragoman.text.packing import SUFFIXES
 from dragoman.text.readers import Column, Pairs, read_csv, read_jsonl, read_parquet, read_tsv
 from dragoman.text.splits import SplitName, Splits, cut
 from dragoman.text.store import FEATURES, fingerprint, store
@@ -100,7 +101,7 @@ class Pocket(Corpus):
 
 @dataclass(frozen=True, kw_only=True)
 class Folder(Corpus):
-    """Parallel text files `<folder>/<stem>.<language>`, plain or `.gz`; the plain one if there are both."""
+    """Parallel text files `<folder>/<stem>.<language>`, plain or packed; the plain one if there are both."""
 
     folder: str
     train: OneOrMore
@@ -108,20 +109,20 @@ class Folder(Corpus):
     test: OneOrMore | None
 
     def read(self, name: SplitName) -> Dataset:
-        stems = _as_list(getattr(self, name), f"corpus.{name}")
+        stems = as_list(getattr(self, name), f"corpus.{name}")
         sources = [self._file(stem, self.source_language) for stem in stems]
         targets = [self._file(stem, self.target_language) for stem in stems]
         return _store_parallel(sources, targets, f"corpus.{name}")
 
     def _file(self, stem: str, language: str) -> Path:
         plain = Path(self.folder) / f"{stem}.{language}"
-        packed = plain.with_name(f"{plain.name}.gz")
-        for path in (plain, packed):
+        for path in (plain, *(plain.with_name(plain.name + suffix) for suffix in SUFFIXES)):
             if path.is_file():
                 return path
         raise InputError(
-            f"Neither {plain} nor {packed} is a file; set corpus.folder, the stems (corpus.train, corpus.validation, "
-            "corpus.test) and the languages (corpus.source_language, corpus.target_language)."
+            f"{plain} is not a file, nor is it with {', '.join(SUFFIXES)} behind it; set corpus.folder, the stems"
+            " (corpus.train, corpus.validation, corpus.test) and the languages (corpus.source_language,"
+            " corpus.target_language)."
         )
 
 
@@ -144,31 +145,48 @@ class Files(Corpus):
 
     def read(self, name: SplitName) -> Dataset:
         source, target = f"corpus.{name}_source", f"corpus.{name}_target"
-        sources = _as_files(getattr(self, f"{name}_source"), source)
-        targets = _as_files(getattr(self, f"{name}_target"), target)
+        sources = as_files(getattr(self, f"{name}_source"), source)
+        targets = as_files(getattr(self, f"{name}_target"), target)
         if len(sources) != len(targets):
             raise InputError(f"{source} names {len(sources)} files and {target} {len(targets)}; give as many of each.")
         return _store_parallel(sources, targets, f"corpus.{name}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table(Corpus):
-    """Files whose rows are sentence pairs, among other columns; the subclass knows the format."""
+class OneFile(Corpus):
+    """Files that hold both sides of their pairs; the subclass knows the format."""
 
     train: OneOrMore
     validation: OneOrMore | None
     test: OneOrMore | None
-    source_column: Column
-    target_column: Column
 
     @abstractmethod
     def pairs(self, path: Path) -> Pairs:
         """The sentence pairs of one file."""
 
+    @abstractmethod
+    def manner(self) -> tuple[object, ...]:
+        """Whatever else `pairs` depends on."""
+
+    def paths(self, name: SplitName) -> list[Path]:
+        """The files of a split."""
+        return as_files(getattr(self, name), f"corpus.{name}")
+
     def read(self, name: SplitName) -> Dataset:
-        paths = _as_files(getattr(self, name), f"corpus.{name}")
-        key = fingerprint(paths, type(self).__name__, self.source_column, self.target_column)
-        return store(lambda: chain.from_iterable(map(self.pairs, paths)), key, _listed(f"corpus.{name}", paths))
+        paths = self.paths(name)
+        key = fingerprint(paths, type(self).__name__, *self.manner())
+        return store(lambda: chain.from_iterable(map(self.pairs, paths)), key, listed(f"corpus.{name}", paths))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(OneFile):
+    """Files whose rows are sentence pairs, among other columns."""
+
+    source_column: Column
+    target_column: Column
+
+    def manner(self) -> tuple[object, ...]:
+        return self.source_column, self.target_column
 
 
 class Tsv(Table):
@@ -199,33 +217,11 @@ class Parquet(Table):
         return read_parquet(path, str(self.source_column), str(self.target_column))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Hub(Corpus):
-    """A data set of the Hugging Face hub, or a local folder in the same shape; columns by dotted path."""
-
-    dataset: str
-    configuration: str | None
-    train: str
-    validation: str | None
-    test: str | None
-    source_column: str
-    target_column: str
-
-    def read(self, name: SplitName) -> Dataset:
-        return hub.load(
-            self.dataset,
-            configuration=self.configuration,
-            split=getattr(self, name),
-            source=self.source_column,
-            target=self.target_column,
-        )
-
-
 def _store_parallel(sources: list[Path], targets: list[Path], key: str) -> Dataset:
     def pairs() -> Pairs:
         return chain.from_iterable(map(read_parallel, sources, targets))
 
-    return store(pairs, fingerprint([*sources, *targets], "parallel"), _listed(key, [*sources, *targets]))
+    return store(pairs, fingerprint([*sources, *targets], "parallel"), listed(key, [*sources, *targets]))
 
 
 def _fits(value: object, annotation: object) -> bool:
@@ -233,8 +229,8 @@ def _fits(value: object, annotation: object) -> bool:
     return isinstance(value, tuple(get_origin(kind) or kind for kind in kinds)) and not isinstance(value, bool)
 
 
-def _as_files(value: OneOrMore, key: str) -> list[Path]:
-    paths = [Path(name) for name in _as_list(value, key)]
+def as_files(value: OneOrMore, key: str) -> list[Path]:
+    paths = [Path(name) for name in as_list(value, key)]
     for path in paths:
         if not path.is_file():
             what = "is a folder or a device, not a file" if path.exists() else "does not exist"
@@ -242,12 +238,12 @@ def _as_files(value: OneOrMore, key: str) -> list[Path]:
     return paths
 
 
-def _as_list(value: OneOrMore, key: str) -> list[str]:
+def as_list(value: OneOrMore, key: str) -> list[str]:
     names = [value] if isinstance(value, str) else value
     if not names or not all(isinstance(name, str) and name for name in names):
         raise InputError(f"{key} is {value!r}, but must be a name or a list of names.")
     return names
 
 
-def _listed(key: str, paths: list[Path]) -> str:
+def listed(key: str, paths: list[Path]) -> str:
     return f"{key} ({', '.join(map(str, paths))})"

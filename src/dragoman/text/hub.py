@@ -1,5 +1,6 @@
 """Data sets of the Hugging Face hub, or local folders in the same shape, as text columns; none of their code is run."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
@@ -8,10 +9,34 @@ from datasets import Dataset, Value, load_dataset
 from datasets.exceptions import DatasetGenerationError
 
 from dragoman.errors import InputError
+from dragoman.text.corpus import Corpus
 from dragoman.text.readers import SET_COLUMNS, unknown_column
+from dragoman.text.splits import SplitName
 from dragoman.text.store import FEATURES, fingerprint, quiet
 
 LOCAL_ALTERNATIVE = "corpus=folder corpus.folder=PATH, or corpus.dataset=PATH of a folder that holds the data set"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hub(Corpus):
+    """A data set of the Hugging Face hub, or a local folder in the same shape; columns by dotted path."""
+
+    dataset: str
+    configuration: str | None
+    train: str
+    validation: str | None
+    test: str | None
+    source_column: str
+    target_column: str
+
+    def read(self, name: SplitName) -> Dataset:
+        return load(
+            self.dataset,
+            configuration=self.configuration,
+            split=getattr(self, name),
+            source=self.source_column,
+            target=self.target_column,
+        )
 
 
 def load(dataset: str, *, configuration: str | None, split: str, source: str, target: str) -> Dataset:

@@ -1,32 +1,29 @@
-"""Text as lines: the one law of what a line is, for corpora, standard input and outputs alike; standard library only.
+"""Text as lines: the one law of what a line is, for corpora, standard input and outputs alike.
 
 A line ends at "\\n" and nowhere else. `str.splitlines` and text mode also split at "\\r", U+2028, U+0085 or a form
 feed, and one such character inside a sentence shifts every later pair of a parallel corpus.
 """
 
 import codecs
-import gzip
 import os
 import stat
-import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from io import BufferedReader
 from itertools import zip_longest
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from dragoman.errors import InputError
 from dragoman.files import replacing
+from dragoman.text.packing import TOOLS, Damaged, pack, unpack
 
-DAMAGED_GZIP = (gzip.BadGzipFile, EOFError, zlib.error)
+LONGEST = 1 << 26  # bytes of a line: what unpacks to more is no text but an accident, or an attack
 
 
 def read_lines(path: str | Path) -> Iterator[str]:
-    """The lines of a UTF-8 file, plain or `.gz`, one at a time: see `decode_lines`."""
+    """The lines of a UTF-8 file, plain, `.gz`, `.xz` or `.zst`, one at a time: see `decode_lines`."""
     with open_bytes(path) as stream:
-        text = cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if Path(path).suffix == ".gz" else stream
-        yield from decode_lines(text, str(path))
+        yield from decode_lines(unpack(stream, Path(path).suffix), str(path))
 
 
 def read_parallel(source: str | Path, target: str | Path) -> Iterator[tuple[str, str]]:
@@ -47,7 +44,8 @@ def decode_lines(stream: BinaryIO, name: str) -> Iterator[str]:
     """The lines of a byte stream, without their line ends ("\\n" or "\\r\\n") and without a leading byte order mark.
 
     `name` stands for the stream in error messages. The stream is read as the lines are asked for; a last line without
-    "\\n" counts. Bytes that are not UTF-8 and damaged gzip data are an InputError that names the line.
+    "\\n" counts. Bytes that are not UTF-8, damaged packed data and a line of over `LONGEST` bytes are an InputError
+    that names the line.
     """
     for number, raw in enumerate(_raw_lines(stream, name), start=1):
         if number == 1:
@@ -64,13 +62,13 @@ def decode_lines(stream: BinaryIO, name: str) -> Iterator[str]:
 
 
 def write_lines(path: str | Path, lines: Iterable[str]) -> None:
-    """Write lines, each ended by "\\n", compressed if the name ends in `.gz`: all of them or, on any error, nothing."""
+    """Write lines, each ended by "\\n", packed if the name says so: all of them or, on any error, nothing."""
     # Through a link, or os.replace would put a file in the link's place.
     final = Path(os.path.realpath(path))
     if final.exists() and not final.is_file():
         raise InputError(f"{path} is a folder or a device and cannot be written as a file; give the path of a file.")
     try:
-        with replacing(final) as temporary, _create(temporary, final.suffix) as stream:
+        with replacing(final) as temporary, open(temporary, "wb") as plain, pack(plain, final.suffix) as stream:
             for number, line in enumerate(lines, start=1):
                 stream.write(_encode(line, f"{path}, line {number}"))
     except OSError as error:
@@ -94,26 +92,18 @@ def open_bytes(path: str | Path) -> BufferedReader:
 def _raw_lines(stream: BinaryIO, name: str) -> Iterator[bytes]:
     number = 1
     try:
-        for raw in stream:
+        while raw := stream.readline(LONGEST + 1):
+            if len(raw) > LONGEST:
+                raise InputError(f"{name}, line {number} has over {LONGEST >> 20} MiB, which no sentence has.")
             yield raw
             number += 1
-    except DAMAGED_GZIP as error:
+    except Damaged as error:
+        tool = TOOLS[Path(name).suffix]
         raise InputError(
-            f"{name}, line {number}: the gzip data are damaged ({error}); check with `gzip -t` and compress anew."
+            f"{name}, line {number}: the {tool} data are damaged ({error}); check with `{tool} -t` and compress anew."
         ) from error
     except OSError as error:
         raise InputError(f"{name}, line {number}: cannot be read ({error.strerror or error}).") from error
-
-
-@contextmanager
-def _create(path: Path, suffix: str) -> Iterator[BinaryIO]:
-    with open(path, "wb") as stream:
-        if suffix != ".gz":
-            yield stream
-            return
-        # No name and no time in the header: equal lines give equal bytes.
-        with gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed:
-            yield cast(BinaryIO, packed)
 
 
 def _encode(line: str, place: str) -> bytes:

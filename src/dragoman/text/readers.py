@@ -29,12 +29,12 @@ SET_COLUMNS = "set corpus.source_column and corpus.target_column"
 def read_tsv(path: Path, source: Column, target: Column) -> Pairs:
     """Lines cut at every tab, without quoting; columns by name, then line 1 is the header, or by number from 1."""
     rows = ((number, line.split("\t")) for number, line in enumerate(read_lines(path), start=1))
-    yield from _pairs_of_cells(path, rows, source, target)
+    yield from pairs_of_cells(path, rows, source, target)
 
 
 def read_csv(path: Path, source: Column, target: Column) -> Pairs:
     """Comma-separated rows as in RFC 4180, all equally wide; "NA" is text like any other; columns as in `read_tsv`."""
-    yield from _pairs_of_cells(path, _csv_rows(path), source, target)
+    yield from pairs_of_cells(path, _csv_rows(path), source, target)
 
 
 def read_jsonl(path: Path, source: str, target: str) -> Pairs:
@@ -43,7 +43,7 @@ def read_jsonl(path: Path, source: str, target: str) -> Pairs:
         if line.strip():
             try:
                 record = _parse_object(line)
-                yield _text(_value(record, source), source), _text(_value(record, target), target)
+                yield text_of(_value(record, source), source), text_of(_value(record, target), target)
             except InputError as error:
                 raise InputError(f"{path}, line {number}: {error}") from None
 
@@ -54,7 +54,7 @@ def read_parquet(path: Path, source: str, target: str) -> Pairs:
     try:
         for record in _parquet_records(path, source, target):
             number += 1
-            yield _text(_value(record, source), source), _text(_value(record, target), target)
+            yield text_of(_value(record, source), source), text_of(_value(record, target), target)
     except InputError as error:
         raise InputError(f"{path}, row {number}: {error}" if number else str(error)) from None
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -106,7 +106,10 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             yield number, cells
 
 
-def _pairs_of_cells(path: Path, rows: Iterator[tuple[int, list[str]]], source: Column, target: Column) -> Pairs:
+def pairs_of_cells(
+    path: Path, rows: Iterator[tuple[int, list[str]]], source: Column, target: Column, row: str = "line"
+) -> Pairs:
+    """The two columns of numbered rows; by name, then the first row is the header."""
     if isinstance(source, int) and isinstance(target, int):
         first, second = source - 1, target - 1
         if min(first, second) < 0:
@@ -120,8 +123,8 @@ def _pairs_of_cells(path: Path, rows: Iterator[tuple[int, list[str]]], source: C
     for number, cells in rows:
         if len(cells) < needed:
             raise InputError(
-                f"{path}, line {number} has {len(cells)} columns, but column {needed} is asked for; "
-                f"mend the line, or {SET_COLUMNS}."
+                f"{path}, {row} {number} has {len(cells)} columns, but column {needed} is asked for; "
+                f"mend the {row}, or {SET_COLUMNS}."
             )
         yield cells[first], cells[second]
 
@@ -165,7 +168,8 @@ def _leaves(record: dict[str, Any]) -> Iterator[str]:
             yield name
 
 
-def _text(value: object, column: str) -> str:
+def text_of(value: object, column: str) -> str:
+    """The value, if it is text."""
     if not isinstance(value, str):
         raise InputError(f"column {column!r} holds {reprlib.repr(value)}, which is not text; mend or remove the row.")
     try:

@@ -17,7 +17,7 @@ from datasets import Dataset, Features, Value
 from datasets.exceptions import DatasetGenerationError
 
 from dragoman.errors import InputError
-from dragoman.text import lines, readers
+from dragoman.text import interchange, lines, packing, readers
 from dragoman.text.lines import open_bytes
 from dragoman.text.readers import Pairs
 
@@ -54,7 +54,7 @@ def store(pairs: Callable[[], Pairs], key: str, subject: str) -> Dataset:
 def fingerprint(paths: Iterable[Path], *facts: object) -> str:
     """SHA-256 over the bytes of the files, in order, over `facts` (how they are read) and over the readers' code."""
     digest = hashlib.sha256(repr(facts).encode())
-    for path in (*paths, Path(lines.__file__), Path(readers.__file__)):
+    for path in (*paths, *(Path(str(code.__file__)) for code in (lines, packing, readers, interchange))):
         with open_bytes(path) as stream:
             digest.update(path.suffix.encode() + hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()

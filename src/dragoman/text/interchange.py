@@ -1,0 +1,197 @@
+"""Readers of what translators' programs write: TMX, XLIFF, gettext catalogues, spreadsheets → sentence pairs.
+
+XML is streamed and its entities stay unexpanded; no reader fetches anything. A unit without a text on both sides is
+none; what is inside inline codes (bpt, ept, it, ph, ut) is the code of another program, not text.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+from zipfile import BadZipFile, ZipFile
+
+from dragoman.errors import InputError
+from dragoman.text.lines import open_bytes
+from dragoman.text.packing import TOOLS, Damaged, unpack
+from dragoman.text.readers import Column, Pairs, pairs_of_cells, text_of
+
+CODES = frozenset(["bpt", "ept", "it", "ph", "ut"])  # inline elements whose content is not text
+LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
+LARGEST_SHEET = 1 << 31  # bytes that a spreadsheet may unpack to
+
+
+def read_tmx(path: Path, source: str, target: str) -> Pairs:
+    """Translation memories, TMX 1.1 to 1.4b: the variants of each unit in the two languages, of several the first."""
+    seen: set[str] = set()
+    found = False
+    for unit in _elements(path, "tu"):
+        variants: dict[str, str] = {}
+        for variant in unit.iterfind("{*}tuv"):
+            code = variant.get(LANGUAGE) or variant.get("lang") or ""
+            seen.add(code)
+            segment = variant.find("{*}seg")
+            if segment is not None:
+                variants.setdefault(code, _text_in(segment, path))
+        pair = _side(variants, source), _side(variants, target)
+        if all(pair):
+            found = True
+            yield cast(tuple[str, str], pair)
+    if not found:
+        raise _no_such_languages(path, source, target, seen)
+
+
+def read_xliff(path: Path, source: str, target: str) -> Pairs:
+    """XLIFF 1.x and 2.x, in the direction of the file or against it; units that are not translated are left out."""
+    seen: set[str] = set()
+    found = False
+    for unit in _elements(path, "trans-unit", "segment"):
+        codes = _xliff_languages(unit)
+        seen.update(codes)
+        sides = [unit.find(f"{{*}}{side}") for side in ("source", "target")]
+        texts = ["" if side is None else _text_in(side, path) for side in sides]
+        variants = dict(zip(codes, texts, strict=True))
+        pair = _side(variants, source), _side(variants, target)
+        if all(pair):
+            found = True
+            yield cast(tuple[str, str], pair)
+    if not found:
+        raise _no_such_languages(path, source, target, seen)
+
+
+def read_gettext(path: Path, msgid: str, source: str, target: str) -> Pairs:
+    """A PO or MO catalogue whose message ids are in the language `msgid`; fuzzy and obsolete entries are left out.
+
+    Of a plural entry the first and the last form are two pairs.
+    """
+    import polib  # here: most never need it
+
+    if msgid not in (source, target):
+        raise InputError(
+            f"corpus.msgid_language ({msgid}) must be one of the two languages, {source} and {target}: message ids are"
+            " one side of every pair."
+        )
+    try:
+        entries = polib.mofile(str(path)) if path.suffix == ".mo" else polib.pofile(str(path))
+    except (OSError, UnicodeError, ValueError) as error:
+        told = " ".join(str(error).split()).removeprefix(f"{path}: ")
+        raise InputError(f"{path} cannot be read as a gettext catalogue ({told}); mend it, or leave it out.") from error
+    for entry in entries:
+        if entry.obsolete or "fuzzy" in entry.flags:
+            continue
+        forms = [entry.msgstr_plural[number] for number in sorted(entry.msgstr_plural)] or [entry.msgstr]
+        ids = [entry.msgid, entry.msgid_plural] if entry.msgid_plural else [entry.msgid]
+        for text, translation in zip(ids, (forms[0], forms[-1]), strict=False):
+            if text.strip() and translation.strip():
+                yield (text, translation) if msgid == source else (translation, text)
+
+
+def read_xlsx(path: Path, sheet: str | None, source: Column, target: Column) -> Pairs:
+    """The rows of a spreadsheet, of its first sheet if none is named; columns by name, then row 1 is the header."""
+    import openpyxl  # here: most never need it
+
+    _refuse_bomb(path)
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except Exception as error:  # a damaged file can fail in as many ways as there are readers below
+        raise InputError(f"{path} cannot be read as a spreadsheet ({error}); give an undamaged .xlsx file.") from error
+    if sheet is not None and sheet not in book.sheetnames:
+        raise InputError(
+            f"{path} has no sheet {sheet!r} but {', '.join(map(repr, book.sheetnames))}: set corpus.sheet."
+        )
+    cells = book[sheet] if sheet is not None else book.worksheets[0]
+    yield from pairs_of_cells(path, _rows(path, cells), source, target, row="row")
+
+
+def _rows(path: Path, sheet: Any) -> Iterator[tuple[int, list[str]]]:
+    """Cells as text: what is empty is an empty text, and a number or a date is the user's to mend."""
+    for number, row in enumerate(sheet.iter_rows(values_only=True), start=1):
+        if any(cell is not None for cell in row):
+            try:
+                yield number, ["" if cell is None else text_of(cell, str(column)) for column, cell in enumerate(row, 1)]
+            except InputError as error:
+                raise InputError(f"{path}, row {number}: {error}") from None
+
+
+def _refuse_bomb(path: Path) -> None:
+    with open_bytes(path) as stream:
+        try:
+            size = sum(part.file_size for part in ZipFile(stream).infolist())
+        except (BadZipFile, OSError, ValueError) as error:
+            raise InputError(f"{path} is not a spreadsheet ({error}); give an undamaged .xlsx file.") from error
+    if size > LARGEST_SHEET:
+        raise InputError(f"{path} would unpack to {size:,} bytes, more than any spreadsheet of text: refused.")
+
+
+def _elements(path: Path, *tags: str) -> Iterator[Any]:
+    """The elements of these names, each freed when the next one is asked for."""
+    from lxml import etree  # here: most never need it
+
+    with open_bytes(path) as packed:
+        stream = unpack(packed, path.suffix)
+        try:
+            events = etree.iterparse(
+                cast(BinaryIO, stream), events=("end",), tag=[f"{{*}}{tag}" for tag in tags],
+                resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False,
+            )  # fmt: skip
+            for _, element in events:
+                yield element
+                element.clear(keep_tail=True)
+                while element.getprevious() is not None:
+                    del element.getparent()[0]
+        except etree.XMLSyntaxError as error:
+            line = error.lineno or 1
+            raise InputError(
+                f"{path}, line {line}: this is not well-formed XML ({error.msg}); mend the file."
+            ) from None
+        except Damaged as error:
+            tool = TOOLS[path.suffix]
+            raise InputError(f"{path}: the {tool} data are damaged ({error}); check with `{tool} -t`.") from error
+
+
+def _text_in(element: Any, path: Path) -> str:
+    """The text without inline codes, on one line."""
+    return re.sub(r"[ \t\r\n]*[\t\r\n][ \t\r\n]*", " ", "".join(_parts(element, path))).strip()
+
+
+def _parts(element: Any, path: Path) -> Iterator[str]:
+    if element.text:
+        yield element.text
+    for child in element:
+        if not isinstance(child.tag, str):
+            if getattr(child, "name", None):  # an entity that is not one of XML's own five
+                raise InputError(
+                    f"{path}, line {child.sourceline}: the entity {child.text} is not expanded: write it out."
+                )
+        elif child.tag.rpartition("}")[2] not in CODES:
+            yield from _parts(child, path)
+        if child.tail:
+            yield child.tail
+
+
+def _xliff_languages(unit: Any) -> tuple[str, str]:
+    """Of the file (1.x) or of the document (2.x) that the unit is in."""
+    for parent in unit.iterancestors():
+        for keys in (("source-language", "target-language"), ("srcLang", "trgLang")):
+            if parent.get(keys[0]):
+                return parent.get(keys[0]), parent.get(keys[1]) or "?"
+    return "?", "?"
+
+
+def _side(variants: dict[str, str], language: str) -> str:
+    """The text in a language: of that very code, else of one with the same first part ("en" for "en-US")."""
+    wanted = _parts_of(language)
+    exact = [text for code, text in variants.items() if _parts_of(code) == wanted]
+    alike = [text for code, text in variants.items() if _parts_of(code)[0] == wanted[0]]
+    return next((text for text in (*exact, *alike) if text), "")
+
+
+def _parts_of(code: str) -> list[str]:
+    return code.lower().replace("_", "-").split("-")
+
+
+def _no_such_languages(path: Path, source: str, target: str, seen: Iterable[str]) -> InputError:
+    known = ", ".join(sorted(code for code in seen if code)) or "none"
+    return InputError(
+        f"{path} holds no unit with both {source} and {target} (its languages: {known}); set corpus.source_language and"
+        " corpus.target_language."
+    )
