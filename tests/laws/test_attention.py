@@ -196,6 +196,8 @@ def test_a_fused_attention_names_the_kernel_that_it_runs():
     q, k, v, _ = make(7, 7, "none", requires_grad=False)
     past, mask = KV(k, v), Mask("causal")
     assert EVERY["fused"].kernel(q, past, mask) == "two products"
+    long = torch.randn(1, 2, 1024, 8)
+    assert EVERY["fused"].kernel(long, KV(long, long), mask) == "flash attention"
     with torch.no_grad():
         assert EVERY["fused"].kernel(q, past, mask) == "flash attention"
         assert ATTENTIONS["fused"](dropout=0.1, num_heads=2, head_dim=8).kernel(q, past, mask) == "eager products"

@@ -1,7 +1,8 @@
 """Scaled dot-product attention by the fastest exact kernel for the device and the gradient at hand.
 
-On a GPU that is torch's `scaled_dot_product_attention`. On a CPU its backward pass is slow, in bf16 several times
-slower than two matrix products around a softmax: `benchmarks/kernels.py`. So training takes those.
+On a GPU that is torch's `scaled_dot_product_attention`. On a CPU its backward pass is slow for sentences, in bf16
+several times slower than two matrix products around a softmax: `benchmarks/kernels.py`. So training takes those, but
+for long texts, where a tensor of all pairs no longer fits the cache.
 """
 
 import torch
@@ -13,6 +14,8 @@ from dragoman.attention.base import KV
 from dragoman.attention.dot import ScaledDot
 from dragoman.attention.mask import Mask
 
+LONG = 1 << 20  # pairs of a query and a key of one head: 1,024 by 1,024
+
 
 class Fused(ScaledDot):
     """The default: the numbers of `ScaledDot`, sooner."""
@@ -23,7 +26,7 @@ class Fused(ScaledDot):
     def forward(self, q_BHTK: Tensor, past: KV, mask: Mask) -> Tensor:
         if q_BHTK.is_cpu and self.training and self.dropout > 0:
             return super().forward(q_BHTK, past, mask)
-        if q_BHTK.is_cpu and torch.is_grad_enabled():
+        if trains_short(q_BHTK, past):
             return two_products(q_BHTK, past, mask)
         return one_kernel(q_BHTK, past, mask, dropout=self.dropout if self.training else 0.0)
 
@@ -31,12 +34,17 @@ class Fused(ScaledDot):
         """The name of what `forward` runs for these; for torch's own kernels the one that its dispatcher picks."""
         if q_BHTK.is_cpu and self.training and self.dropout > 0:
             return "eager products"
-        if q_BHTK.is_cpu and torch.is_grad_enabled():
+        if trains_short(q_BHTK, past):
             return "two products"
         allowed, square = rendered(q_BHTK, past, mask)
         dropout = self.dropout if self.training else 0.0
         choice = torch._fused_sdp_choice(q_BHTK, *past, attn_mask=allowed, dropout_p=dropout, is_causal=square)
         return SDPBackend(choice).name.lower().replace("_", " ")
+
+
+def trains_short(q_BHTK: Tensor, past: KV) -> bool:
+    """Where two products are sooner than torch's kernel: with gradients on a CPU, and few pairs."""
+    return q_BHTK.is_cpu and torch.is_grad_enabled() and q_BHTK.shape[2] * past.k_BHSK.shape[2] < LONG
 
 
 def one_kernel(q_BHTK: Tensor, past: KV, mask: Mask, *, dropout: float) -> Tensor:
