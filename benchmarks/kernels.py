@@ -54,7 +54,7 @@ def cases() -> dict[str, tuple[Callable[[], None], Callable[[], None]]]:
     found = {
         f"attention {name}, {n} × {t}: SDPA, two products": (attention(sdpa, n, t, d), attention(two_products, n, t, d))
         for name, d in (("fp32", torch.float32), ("bf16", torch.bfloat16))
-        for n, t in ((128, 16), (64, 32), (8, 256))
+        for n, t in ((128, 16), (64, 32), (8, 256), (2, 1024))
     }
     found["dropout 0.3, 2048 × 1024: bernoulli, random bytes"] = (dropout(lambda x: F.dropout(x, 0.3)), dropout(ours))
     for size in (1_500, 8_000, 32_000):
