@@ -129,10 +129,10 @@ SETTINGS = {
     "tokenizer.vocab_size=300": r"`tokenizer.vocab_size` \(300\) is too small .* set it to more than \d+",
     "tokenizer.vocab_size=0": r"`vocab_size` \(0\) must be at least 1",
     "tokenizer.character_coverage=2": r"`character_coverage` \(2\) between 0.98 and 1",
-    "corpus.folder=nowhere": "Neither nowhere/train.en nor nowhere/train.en.gz is a file",
-    "corpus.source_language=xx": "Neither data/train.xx nor",
+    "corpus.folder=nowhere": "nowhere/train.en is not a file, nor is it with .gz, .xz, .zst behind it",
+    "corpus.source_language=xx": "data/train.xx is not a file, nor",
     "corpus.source_language=7": "corpus: `source_language` is 7, but must be text",
-    "corpus.train=[train,more]": "Neither data/more.en nor",
+    "corpus.train=[train,more]": "data/more.en is not a file, nor",
     "corpus.test=null corpus.test_size=0": "corpus.test_size is 0",
     "corpus.test=null corpus.test_size=300": "300 pairs, too few to cut off corpus.test_size=300",
     "run_dir=data/train.en": "data/train.en",
@@ -180,7 +180,7 @@ CORPORA: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda data: empty(data / "train.en", data / "train.fr"), "train.fr.* holds no sentence pair"),
     "empty validation": (lambda data: empty(data / "val.en", data / "val.fr"), "val.fr.* holds no sentence pair"),
     "blank": (lambda data: blank(data / "train.en", data / "train.fr"), "The training split holds no text"),
-    "missing": (lambda data: (data / "val.fr").unlink(), r"Neither data/val.fr nor data/val.fr.gz is a file"),
+    "missing": (lambda data: (data / "val.fr").unlink(), r"data/val.fr is not a file, nor is it with"),
     "folder": (lambda data: shutil.move(data / "val.fr", data / "moved") and (data / "val.fr").mkdir(), "data/val.fr"),
     "cut gzip": (lambda data: pack(data / "test.fr", keep=300), "data/test.fr.gz, line .* gzip data are damaged"),
     "no gzip": (lambda data: os.rename(data / "val.en", data / "val.en.gz"), "data/val.en.gz, line 1: the gzip data"),
@@ -513,7 +513,7 @@ def test_a_reader_of_stdout_that_leaves_is_no_error_message(trained: Runs, place
 @pytest.mark.parametrize(
     ("script", "arguments", "message"),
     [
-        ("train", [*TINY, "corpus.folder=nowhere", "name=x"], "Neither nowhere/train.en"),
+        ("train", [*TINY, "corpus.folder=nowhere", "name=x"], "nowhere/train.en is not a file"),
         ("translate", ["run=nowhere", "text=x"], "There is no run folder nowhere"),
     ],
 )  # fmt: skip

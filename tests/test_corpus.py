@@ -22,9 +22,11 @@ import pytest
 from datasets import Dataset, DatasetDict
 from omegaconf import OmegaConf
 
+from dragoman.build import any_class
 from dragoman.errors import InputError
 from dragoman.text import corpus as corpora
 from dragoman.text.corpus import Corpus, Csv, Files, Folder, Jsonl, Parquet, Pocket, Table, Tsv
+from dragoman.text.documents import Gettext, Tmx, Xliff, Xlsx
 from dragoman.text.hub import Hub
 from dragoman.text.pocket import generate
 
@@ -439,7 +441,8 @@ def test_files_that_are_not_there() -> None:
     Path("data/train.fr").mkdir()
     os.mkfifo("pipe")
     assert re.search(
-        r"Neither data/train\.fr nor data/train\.fr\.gz is a file.*corpus\.folder", message(folder().splits)
+        r"data/train\.fr is not a file, nor is it with \.gz, \.xz, \.zst behind it.*corpus\.folder",
+        message(folder().splits),
     )
     assert "none.tsv does not exist; set corpus.train " in message(table(Tsv, "none.tsv").splits)
     assert "none.tsv does not exist; set corpus.test " in message(
@@ -592,24 +595,24 @@ def test_quiet_gives_back_what_it_took() -> None:
     assert (datasets.are_progress_bars_disabled(), datasets.logging.get_verbosity()) == before
 
 
-NAMES = ["csv", "files", "folder", "hub", "jsonl", "multi30k", "parquet", "pocket", "tsv"]
+NAMES = [
+    "csv", "files", "folder", "gettext", "hub", "jsonl", "multi30k", "parquet", "pocket", "tmx", "tsv", "xliff", "xlsx",
+]  # fmt: skip
+KINDS = (Csv, Files, Folder, Gettext, Hub, Jsonl, Parquet, Pocket, Tmx, Tsv, Xliff, Xlsx)
 
 
 def test_every_class_has_a_configuration() -> None:
     assert sorted(path.stem for path in CONFIGS.glob("*.yaml")) == NAMES
     targets = {OmegaConf.load(CONFIGS / f"{name}.yaml")["_target_"] for name in NAMES}
-    assert targets == {
-        f"{kind.__module__}.{kind.__name__}" for kind in (Csv, Files, Folder, Hub, Jsonl, Parquet, Pocket, Tsv)
-    }
+    assert targets == {f"{kind.__module__}.{kind.__name__}" for kind in KINDS}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_configurations_state_every_argument(name: str) -> None:
     path = CONFIGS / f"{name}.yaml"
     config = OmegaConf.load(path)
-    module, _, kind = config.pop("_target_").rpartition(".")
-    assert module == corpora.__name__
-    parameters = inspect.signature(getattr(corpora, kind)).parameters
+    kind = any_class(config.pop("_target_"))
+    parameters = inspect.signature(kind).parameters
     assert set(config) == set(parameters)
     assert all(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters.values())
     comment = path.read_text().split("_target_")[0]
@@ -620,4 +623,4 @@ def test_configurations_state_every_argument(name: str) -> None:
         config[key] = "given"
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
-    getattr(corpora, kind)(**values)
+    kind(**values)

@@ -18,11 +18,13 @@ from dragoman.text.documents import Gettext, Tmx, Xliff, Xlsx
 from dragoman.text.lines import read_lines
 from scripts_for_tests import SCRIPTS
 
-# translate-toolkit's package has the name of a script of ours.
-sys.path.remove(str(SCRIPTS))
-from translate.storage import mo, pypo, tmx, xliff
+# translate-toolkit's package has the name of a script of ours, which some test may have imported by that name.
+paths = list(sys.path)
+sys.path[:] = [path for path in paths if Path(path).resolve() != SCRIPTS.resolve()]
+sys.modules.pop("translate", None)
+from translate.storage import mo, pypo, tmx, xliff  # noqa: E402
 
-sys.path.append(str(SCRIPTS))
+sys.path[:] = paths
 
 COMMON = {"validation": None, "test": None, "validation_size": 1, "test_size": 1, "seed": 0}
 EN_FR = COMMON | {"source_language": "en", "target_language": "fr"}
