@@ -1,5 +1,7 @@
 """What needs a compiler: flex attention as it runs."""
 
+import shutil
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from models_for_tests import ATTENTIONS
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
 @pytest.mark.parametrize("kind", ["self", "causal", "cross"])
 @pytest.mark.parametrize("slopes", [None, (0.5, 0.25)])
 @torch.no_grad()
