@@ -11,7 +11,6 @@ in log-log. Writes docs/attention-cost.json and .png and prints a Markdown table
 import argparse
 import json
 import math
-import platform
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from kernels import processor
 from torch.profiler import ProfilerActivity, profile
 
 from dragoman.attention import Additive, Attention, Fused, Linear, Mask, ScaledDot, SlidingWindow
@@ -120,12 +120,6 @@ def plot(found: dict[str, list[tuple[int, float, int]]], path: Path) -> None:
             axis.set(title=f"{direction}: {what}", ylabel=unit, xlabel="length")
     axes[0][0].legend()
     figure.savefig(path, dpi=120)
-
-
-def processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
 def main() -> None:

@@ -9,11 +9,12 @@ from dragoman.attention.fused import Fused
 from dragoman.attention.linear import Linear
 from dragoman.attention.mask import Mask
 from dragoman.attention.multihead import MultiHeadAttention
-from dragoman.attention.record import kernels, record
+from dragoman.attention.record import PLACES, kernels, record
 from dragoman.attention.window import SlidingWindow
 
 __all__ = [
     "KV",
+    "PLACES",
     "Additive",
     "Attention",
     "Fixed",

@@ -11,6 +11,8 @@ from dragoman.attention.base import Attention
 from dragoman.attention.mask import Kind, Mask
 from dragoman.attention.multihead import share
 
+PLACES: dict[Kind, str] = {"self": "encoder", "causal": "decoder", "cross": "cross"}  # as users know them
+
 
 class Recorded(NamedTuple):
     """What an attention weighted since it last read, and of which kind it was. Queries of later calls stand below."""

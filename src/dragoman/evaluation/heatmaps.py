@@ -12,14 +12,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dragoman.attention import record
+from dragoman.attention import PLACES, record
 from dragoman.data.batch import collate
 from dragoman.errors import InputError
 from dragoman.models import Seq2Seq
 from dragoman.text.tokenizer import Tokenizer, Tokenizers
 from dragoman.translator import Translator, check_switch
 
-PLACES = {"self": "encoder", "causal": "decoder", "cross": "cross"}
 FORMS = ("png", "svg", "pdf")
 BOS, EOS = "<s>", "</s>"
 SHADES = " ·░▒▓█"  # of a weight, from 0 to the row's largest

@@ -22,38 +22,41 @@ LARGEST_SHEET = 1 << 31  # bytes that a spreadsheet may unpack to
 
 def read_tmx(path: Path, source: str, target: str) -> Pairs:
     """Translation memories, TMX 1.1 to 1.4b: the variants of each unit in the two languages, of several the first."""
-    seen: set[str] = set()
-    found = False
-    for unit in _elements(path, "tu"):
-        variants: dict[str, str] = {}
+
+    def variants(unit: Any) -> dict[str, str]:
+        codes: list[str] = []
+        texts: dict[str, str] = {}
         for variant in unit.iterfind("{*}tuv"):
-            code = variant.get(LANGUAGE) or variant.get("lang") or ""
-            seen.add(code)
+            codes.append(variant.get(LANGUAGE) or variant.get("lang") or "")
             segment = variant.find("{*}seg")
             if segment is not None:
-                variants.setdefault(code, _text_in(segment, path))
-        pair = _side(variants, source), _side(variants, target)
-        if all(pair):
-            found = True
-            yield cast(tuple[str, str], pair)
-    if not found:
-        raise _no_such_languages(path, source, target, seen)
+                texts.setdefault(codes[-1], _text_in(segment, path))
+        return dict.fromkeys(codes, "") | texts
+
+    yield from _pairs_of_units(path, source, target, map(variants, _elements(path, "tu")))
 
 
 def read_xliff(path: Path, source: str, target: str) -> Pairs:
     """XLIFF 1.x and 2.x, in the direction of the file or against it; units that are not translated are left out."""
-    seen: set[str] = set()
-    found = False
-    for unit in _elements(path, "trans-unit", "segment"):
-        codes = _xliff_languages(unit)
-        seen.update(codes)
+
+    def variants(unit: Any) -> dict[str, str]:
         sides = [unit.find(f"{{*}}{side}") for side in ("source", "target")]
         texts = ["" if side is None else _text_in(side, path) for side in sides]
-        variants = dict(zip(codes, texts, strict=True))
+        return dict(zip(_xliff_languages(unit), texts, strict=True))
+
+    yield from _pairs_of_units(path, source, target, map(variants, _elements(path, "trans-unit", "segment")))
+
+
+def _pairs_of_units(path: Path, source: str, target: str, units: Iterable[dict[str, str]]) -> Pairs:
+    """Of units as language → text, those that have a text in both languages; a file without any is an error."""
+    seen: set[str] = set()
+    found = False
+    for variants in units:
+        seen.update(variants)
         pair = _side(variants, source), _side(variants, target)
         if all(pair):
             found = True
-            yield cast(tuple[str, str], pair)
+            yield pair
     if not found:
         raise _no_such_languages(path, source, target, seen)
 

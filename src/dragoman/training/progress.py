@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from torch.optim import Optimizer
 
-from dragoman.attention import kernels
+from dragoman.attention import PLACES, kernels
 
 log = logging.getLogger("dragoman")
 
@@ -67,8 +67,7 @@ class ShowProgress(L.Callback):
     def _tell_kernels(self, trainer: L.Trainer) -> None:
         """Which backend really computed attention, after the first batch."""
         self.watching.close()
-        places = {"self": "encoder", "causal": "decoder", "cross": "cross"}
-        told = ", ".join(f"{places[kind]} by {' and '.join(sorted(names))}" for kind, names in self.kernels.items())
+        told = ", ".join(f"{PLACES[kind]} by {' and '.join(sorted(names))}" for kind, names in self.kernels.items())
         if trainer.is_global_zero:
             log.info("attention: %s", told)
         self.kernels = {}
