@@ -194,12 +194,14 @@ def test_additive_scores_are_finite_however_large_the_projections():
 
 def test_a_fused_attention_names_the_kernel_that_it_runs():
     q, k, v, _ = make(7, 7, "none", requires_grad=False)
-    past, mask = KV(k, v), Mask("causal")
-    assert EVERY["fused"].kernel(q, past, mask) == "two products"
-    long = torch.randn(1, 2, 1024, 8)
-    assert EVERY["fused"].kernel(long, KV(long, long), mask) == "flash attention"
+    mask, long = Mask("causal"), torch.randn(1, 2, 1024, 8)
+    name = lambda q, k, v: EVERY["fused"].kernel(q, KV(k, v), mask)  # noqa: E731
+    assert name(q, k, v) == "flash attention"
+    assert name(*(one.bfloat16() for one in (q, k, v))) == "two products"
+    assert name(*(long.bfloat16() for _ in range(3))) == "flash attention"
     with torch.no_grad():
-        assert EVERY["fused"].kernel(q, past, mask) == "flash attention"
+        assert name(*(one.bfloat16() for one in (q, k, v))) == "flash attention"
+        past = KV(k, v)
         assert ATTENTIONS["fused"](dropout=0.1, num_heads=2, head_dim=8).kernel(q, past, mask) == "eager products"
 
 
@@ -211,9 +213,9 @@ def test_kernels_are_told_by_what_they_read_for():
         attend(EVERY["window"], q, k, v, Mask("causal"))
         attend(EVERY["window"], q[:, :, :3], k[:, :, :3], v[:, :, :3], Mask("causal"))
         attend(EVERY["linear"], q, k, v, Mask("cross"))
-    assert seen == {"self": {"two products"}, "causal": {"blocks", "two products"}, "cross": {"Linear"}}
+    assert seen == {"self": {"flash attention"}, "causal": {"blocks", "flash attention"}, "cross": {"Linear"}}
     attend(EVERY["linear"], q, k, v, Mask("self"))
-    assert seen["self"] == {"two products"}  # outside the context nothing is noted
+    assert seen["self"] == {"flash attention"}  # outside the context nothing is noted
 
 
 def test_without_scale_the_logits_are_larger_by_the_root_of_the_width():

@@ -35,7 +35,7 @@ def from_rules(q_BHTK: Tensor, past: KV, mask: Mask, kernel: Any) -> Tensor:
     blocks = create_block_mask(mask.rule(T, S), len(q_BHTK), None, T, S, device=q_BHTK.device.type)
     if mask.slopes is None:
         return kernel(q_BHTK, *past, block_mask=blocks)
-    add = mask.tilt(T, S)
+    add = mask.tilt(T, S, q_BHTK.device)
     return kernel(q_BHTK, *past, score_mod=lambda score, *index: score + add(*index), block_mask=blocks)
 
 

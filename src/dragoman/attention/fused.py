@@ -1,9 +1,11 @@
 """Scaled dot-product attention by the fastest exact kernel for the device and the gradient at hand.
 
-On a GPU that is torch's `scaled_dot_product_attention`. On a CPU its backward pass is slow for sentences, in bf16
-several times slower than two matrix products around a softmax: `benchmarks/kernels.py`. So training takes those, but
-for long texts, where a tensor of all pairs no longer fits the cache.
+That is torch's `scaled_dot_product_attention`, with one exception. On a CPU its backward pass in bf16 is several times
+slower, for sentences, than two matrix products around a softmax: `benchmarks/kernels.py`. So training takes those
+there, but for long texts, where a tensor of all pairs no longer fits the cache.
 """
+
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -24,27 +26,36 @@ class Fused(ScaledDot):
         super().__init__(dropout=dropout, num_heads=num_heads, head_dim=head_dim, scale=True)
 
     def forward(self, q_BHTK: Tensor, past: KV, mask: Mask) -> Tensor:
-        if q_BHTK.is_cpu and self.training and self.dropout > 0:
+        way = self.way(q_BHTK, past)
+        if way == "eager products":
             return super().forward(q_BHTK, past, mask)
-        if trains_short(q_BHTK, past):
+        if way == "two products":
             return two_products(q_BHTK, past, mask)
-        return one_kernel(q_BHTK, past, mask, dropout=self.dropout if self.training else 0.0)
+        return one_kernel(q_BHTK, past, mask, dropout=self.dropped)
 
     def kernel(self, q_BHTK: Tensor, past: KV, mask: Mask) -> str:
         """The name of what `forward` runs for these; for torch's own kernels the one that its dispatcher picks."""
-        if q_BHTK.is_cpu and self.training and self.dropout > 0:
-            return "eager products"
-        if trains_short(q_BHTK, past):
-            return "two products"
+        way = self.way(q_BHTK, past)
+        if way != "torch":
+            return way
         allowed, square = rendered(q_BHTK, past, mask)
-        dropout = self.dropout if self.training else 0.0
-        choice = torch._fused_sdp_choice(q_BHTK, *past, attn_mask=allowed, dropout_p=dropout, is_causal=square)
+        choice = torch._fused_sdp_choice(q_BHTK, *past, attn_mask=allowed, dropout_p=self.dropped, is_causal=square)
         return SDPBackend(choice).name.lower().replace("_", " ")
 
+    def way(self, q_BHTK: Tensor, past: KV) -> Literal["torch", "eager products", "two products"]:
+        """The soonest: torch's kernel, but on a CPU for dropping weights and for training on sentences in bf16."""
+        if not q_BHTK.is_cpu:
+            return "torch"
+        if self.dropped:
+            return "eager products"
+        half = q_BHTK.dtype in (torch.bfloat16, torch.float16)
+        few = q_BHTK.shape[2] * past.k_BHSK.shape[2] < LONG
+        return "two products" if half and few and torch.is_grad_enabled() else "torch"
 
-def trains_short(q_BHTK: Tensor, past: KV) -> bool:
-    """Where two products are sooner than torch's kernel: with gradients on a CPU, and few pairs."""
-    return q_BHTK.is_cpu and torch.is_grad_enabled() and q_BHTK.shape[2] * past.k_BHSK.shape[2] < LONG
+    @property
+    def dropped(self) -> float:
+        """The probability of dropping a weight, in the mode at hand."""
+        return self.dropout if self.training else 0.0
 
 
 def one_kernel(q_BHTK: Tensor, past: KV, mask: Mask, *, dropout: float) -> Tensor:

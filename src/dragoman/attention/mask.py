@@ -45,12 +45,12 @@ class Mask:
 
         return may_read
 
-    def tilt(self, queries: int, keys: int) -> Rule:
+    def tilt(self, queries: int, keys: int, device: torch.device) -> Rule:
         """The definition of the bias: (sentence, head, query, key) → what is added to the score."""
         past = keys - queries
+        slopes_H = torch.tensor(self.slopes or (0.0,), device=device)  # made here: a compiled rule may make no tensor
 
         def add(sentence: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-            slopes_H = torch.tensor(self.slopes or (0.0,), device=key.device)
             return -slopes_H[head] * (key - query - past).abs()
 
         return add
@@ -68,7 +68,8 @@ class Mask:
         """The tilt over all indices, (1, H, T, S); None = every distance counts alike."""
         if self.slopes is None:
             return None
-        return self.tilt(queries, keys)(*grid(range(1), range(len(self.slopes)), range(queries), range(keys), device))
+        indices = grid(range(1), range(len(self.slopes)), range(queries), range(keys), device)
+        return self.tilt(queries, keys, device)(*indices)
 
 
 def grid(sentences: range, heads: range, queries: range, keys: range, device: torch.device) -> list[Tensor]:
