@@ -14,12 +14,15 @@ import pytest
 from datasets import Dataset
 
 from dragoman.data.batch import collate, pad_sources
-from dragoman.data.module import Pairs, TranslationData, train_tokenizers
-from dragoman.data.sampler import EndlessBatches, useful_share
+from dragoman.data.draws import Draws
+from dragoman.data.learning import train_tokenizers
+from dragoman.data.module import TranslationData
+from dragoman.data.sampler import START, EndlessBatches, Position, in_order, useful_share
+from dragoman.data.stored import Pairs, Stored
 from dragoman.data.tokenised import rows, tokenise
 from dragoman.errors import InputError
 from dragoman.ids import BOS, EOS, PAD
-from dragoman.text.splits import Splits
+from dragoman.text.splits import Proportions, Splits
 from dragoman.text.tokenizer import SentencePiece, Tokenizers
 
 SEEDS = range(25)
@@ -46,9 +49,18 @@ def lengths(seed: int) -> np.ndarray:
     return np.full_like(pairs, longest) if kind == 3 else pairs
 
 
+def batches_of(lengths_N2: np.ndarray, batch_tokens: int, seed: int, position: Position = START) -> EndlessBatches:
+    draws = Draws([len(lengths_N2)], [len(lengths_N2)], seed)
+    return EndlessBatches(lengths_N2, draws, batch_tokens=batch_tokens, max_length=10**6, position=position)
+
+
 def stream(lengths_N2: np.ndarray, seed: int = 0, **position: int) -> EndlessBatches:
     budget = int(lengths_N2.max()) * (1 + seed % 7)
-    return EndlessBatches(lengths_N2, batch_tokens=budget, seed=seed, **position)
+    return batches_of(lengths_N2, budget, seed, Position(**position))
+
+
+def per_epoch(pairs: np.ndarray, seed: int) -> int:
+    return len(stream(pairs, seed).epoch(0))
 
 
 def first(batches: EndlessBatches, count: int) -> list[list[int]]:
@@ -61,7 +73,7 @@ def test_every_sentence_is_seen_exactly_once_an_epoch(seed):
     batches = stream(pairs, seed)
     flow = iter(batches)
     for _ in range(4):
-        seen = Counter(index for batch in islice(flow, batches.per_epoch) for index in batch)
+        seen = Counter(index for batch in islice(flow, per_epoch(pairs, seed)) for index in batch)
         assert seen == Counter(range(len(pairs)))
 
 
@@ -71,7 +83,7 @@ def test_no_batch_exceeds_the_budget_and_there_are_no_more_than_it_takes(seed):
     batches = stream(pairs, seed)
     for number in range(3):
         epoch = batches.epoch(number)
-        assert len(epoch) == batches.per_epoch
+        assert len(epoch) == len(batches.epoch(0))
         assert all(len(batch) > 0 for batch in epoch)
         assert max(len(batch) * pairs[batch].max() for batch in epoch) <= batches.batch_tokens
         assert len(epoch) == fewest(pairs.max(1).tolist(), batches.batch_tokens)
@@ -101,9 +113,7 @@ def test_the_order_is_a_function_of_seed_and_epoch(seed):
 
 def test_seeds_and_epochs_differ_in_order_and_in_company():
     pairs = np.random.default_rng(0).integers(2, 20, (500, 2))
-    epochs = [
-        EndlessBatches(pairs, batch_tokens=100, seed=seed).epoch(number) for seed in range(5) for number in range(5)
-    ]
+    epochs = [batches_of(pairs, 100, seed).epoch(number) for seed in range(5) for number in range(5)]
     orders = {tuple(tuple(batch) for batch in epoch) for epoch in epochs}
     companies = {frozenset(frozenset(batch.tolist()) for batch in epoch) for epoch in epochs}
     assert len(orders) == len(companies) == 25
@@ -111,7 +121,7 @@ def test_seeds_and_epochs_differ_in_order_and_in_company():
 
 def test_an_epoch_is_not_a_walk_from_short_to_long():
     pairs = np.random.default_rng(0).integers(2, 60, (2000, 2))
-    longest = [pairs[batch].max() for batch in EndlessBatches(pairs, batch_tokens=200, seed=3).epoch(0)]
+    longest = [pairs[batch].max() for batch in batches_of(pairs, 200, seed=3).epoch(0)]
     assert len(longest) > 100
     assert abs(np.corrcoef(longest, np.arange(len(longest)))[0, 1]) < 0.3
 
@@ -119,11 +129,10 @@ def test_an_epoch_is_not_a_walk_from_short_to_long():
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_start_anywhere_continues_the_same_stream(seed):
     pairs = lengths(seed)
-    per_epoch = stream(pairs, seed).per_epoch
-    whole = first(stream(pairs, seed), 3 * per_epoch + 10)
-    starts = {0, 1, per_epoch - 1, per_epoch, per_epoch + 1, 2 * per_epoch, 2 * per_epoch + 3}
-    for start in starts:
-        assert first(stream(pairs, seed, start=start), len(whole) - start) == whole[start:]
+    length = per_epoch(pairs, seed)
+    whole = first(stream(pairs, seed), 3 * length + 10)
+    for seen in {0, 1, length - 1, length, length + 1, 2 * length, 2 * length + 3}:
+        assert first(stream(pairs, seed, seen=seen), len(whole) - seen) == whole[seen:]
 
 
 @pytest.mark.parametrize("world", [2, 3, 5])
@@ -131,24 +140,24 @@ def test_a_start_anywhere_continues_the_same_stream(seed):
 def test_the_ranks_take_turns_in_the_one_stream(seed, world):
     """Also where an epoch has fewer batches than there are ranks, and from any start."""
     pairs = lengths(seed)
-    count = 10 + 2 * stream(pairs, seed).per_epoch // world  # of each rank: into the third epoch
+    count = 10 + 2 * per_epoch(pairs, seed) // world  # of each rank: into the third epoch
     whole = first(stream(pairs, seed), (count + 7) * world)
     for start in (0, 1, 7):
-        share = [first(stream(pairs, seed, start=start, rank=rank, world=world), count) for rank in range(world)]
+        share = [first(stream(pairs, seed, seen=start, rank=rank, world=world), count) for rank in range(world)]
         in_turns = [batch for turn in zip(*share, strict=True) for batch in turn]
         assert in_turns == whole[start * world : (start + count) * world]
 
 
 def test_the_turns_were_tested_on_epochs_shorter_than_the_world():
-    per_epoch = [stream(lengths(seed), seed).per_epoch for seed in SEEDS]
-    assert sum(count < 5 for count in per_epoch) >= 2
-    assert sum(count > 5 for count in per_epoch) >= 15
+    counts = [per_epoch(lengths(seed), seed) for seed in SEEDS]
+    assert sum(count < 5 for count in counts) >= 2
+    assert sum(count > 5 for count in counts) >= 15
 
 
 def test_a_sentence_longer_than_the_budget_is_the_users_to_mend():
     with pytest.raises(InputError, match=r"`data\.batch_tokens` \(20\) must hold the longest sentence \(21 tokens\)"):
-        EndlessBatches(np.array([[3, 4], [2, 21]]), batch_tokens=20, seed=0)
-    assert EndlessBatches(np.array([[3, 4], [2, 20]]), batch_tokens=20, seed=0).per_epoch == 2
+        batches_of(np.array([[3, 4], [2, 21]]), 20, seed=0).epoch(0)
+    assert len(batches_of(np.array([[3, 4], [2, 20]]), 20, seed=0).epoch(0)) == 2
 
 
 @pytest.mark.parametrize("batch_tokens", [2048, 3072, 4096])
@@ -158,7 +167,7 @@ def test_captions_are_hardly_padded(batch_tokens):
     source = generator.lognormal(np.log(13), 0.35, 29_000).round().clip(4, 60)
     target = (source * generator.lognormal(np.log(1.05), 0.15, 29_000)).round().clip(4, 60)
     pairs = np.stack([source, target], 1).astype(np.int64)
-    epoch = EndlessBatches(pairs, batch_tokens=batch_tokens, seed=1).epoch(0)
+    epoch = batches_of(pairs, batch_tokens, seed=1).epoch(0)
     padded = sum(len(batch) * int(pairs[batch, side].max()) for batch in epoch for side in (0, 1))
     assert pairs.sum() / padded >= 0.93
     assert useful_share(pairs, epoch) == pytest.approx(pairs.sum() / padded)
@@ -168,7 +177,7 @@ def test_sentences_of_one_length_stand_beside_translations_of_one_length():
     """Else sources of any length would meet in the batches of long targets."""
     source = np.random.default_rng(0).integers(2, 41, 4000)
     pairs = np.stack([source, np.full(4000, 40)], 1)
-    epoch = EndlessBatches(pairs, batch_tokens=1600, seed=1).epoch(0)
+    epoch = batches_of(pairs, 1600, seed=1).epoch(0)
     assert useful_share(pairs, epoch) >= 0.98
     assert useful_share(pairs, np.split(np.arange(4000), 100)) < 0.8
 
@@ -209,6 +218,11 @@ def counted(text: Dataset, source: CountingTokenizer, target: CountingTokenizer,
     return found, source.encoded + target.encoded - before
 
 
+def usable(tokenised, max_length: int) -> list[int]:
+    """The rows that validation reads."""
+    return sorted(row for batch in in_order(tokenised.lengths_N2, 10**6, max_length) for row in batch)
+
+
 def ids_of(tokenised, numbers: list[int]) -> list[tuple[list[int], list[int]]]:
     table = tokenised.dataset[numbers]
     sides = [[ids.tolist() for ids in rows(table[side])] for side in ("source", "target")]
@@ -220,13 +234,13 @@ def test_the_same_text_is_encoded_once_and_only_once():
     text = random_text(50)
     fresh, count = counted(text, a, b)
     assert count == 100
-    for same in (text, random_text(50), Dataset.from_dict(text[:]), text.select(range(50))):
+    for same in (text, random_text(50), Dataset.from_dict(text[:])):
         again, count = counted(same, a, b)
         assert count == 0
         assert ids_of(again, list(range(50))) == ids_of(fresh, list(range(50)))
     longer_allowed, count = counted(text, a, b, max_length=10)
     assert count == 0
-    assert len(longer_allowed.kept) < len(fresh.kept)
+    assert 0 < len(usable(longer_allowed, 10)) < len(usable(fresh, 100)) == 50
 
 
 @pytest.mark.parametrize(
@@ -272,17 +286,14 @@ def test_empty_and_overlong_pairs_are_left_out_and_reported(caplog):
     text = text_of([("ab", "cd"), ("", "x"), ("x", ""), ("", ""), ("a" * 12, "b"), ("c", "d" * 9), ("e" * 8, "f" * 9)])
     with caplog.at_level(logging.INFO, "dragoman"):
         found, _ = counted(text, CountingTokenizer("a"), CountingTokenizer("b"), max_length=9)
-    assert found.kept.tolist() == [0]
+    assert usable(found, 9) == [0]
     messages = [record.getMessage() for record in caplog.records]
     assert "train: 7 pairs, 1 used" in messages
     assert "train: left out 3 pairs with an empty side and 3 longer than `data.max_length` (9 tokens)" in messages
     caplog.clear()
     with caplog.at_level(logging.INFO, "dragoman"):
-        assert counted(text, CountingTokenizer("a"), CountingTokenizer("b"), max_length=10)[0].kept.tolist() == [
-            0,
-            5,
-            6,
-        ]
+        again, _ = counted(text, CountingTokenizer("a"), CountingTokenizer("b"), max_length=10)
+        assert usable(again, 10) == [0, 5, 6]
         counted(text.select([0]), CountingTokenizer("a"), CountingTokenizer("b"))
     assert [record.levelno for record in caplog.records].count(logging.WARNING) == 1
 
@@ -304,27 +315,25 @@ def test_lengths_are_what_a_batch_will_hold():
     found, _ = counted(text, CountingTokenizer("a"), CountingTokenizer("b"))
     expected = [[len(s) + 1, len(t) + 1] for s, t in zip(text["source"], text["target"], strict=True)]
     assert found.lengths_N2.tolist() == expected
-    batch = Pairs(found).__getitems__(list(range(60)))
+    batch = Pairs(found.dataset).__getitems__(list(range(60)))
     assert (batch.src_BS != PAD).sum(1).tolist() == [source for source, _ in expected]
     assert (batch.tgt_BT[:, 1:] != PAD).sum(1).tolist() == [target for _, target in expected]
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_any_choice_of_pairs_is_fetched_as_it_was_tokenised(seed):
-    """Shuffled, repeated, alone, in a row, and with unusable ones in between that shift the numbers."""
+    """Shuffled, repeated, alone, in a row."""
     text = [*zip(*random_text(80, seed).to_dict().values(), strict=True)]
-    text[::7] = [("", "y")] * len(text[::7])
     a, b = CountingTokenizer("a"), CountingTokenizer("b", shift=9)
-    pairs = Pairs(counted(text_of(text), a, b)[0])
-    usable = [pair for pair in text if pair[0]]
-    assert len(pairs) == len(usable) < 80
+    pairs = Pairs(counted(text_of(text), a, b)[0].dataset)
+    assert len(pairs) == 80
     generator = np.random.default_rng(seed)
     shuffled = generator.permutation(len(pairs))
     choices = [shuffled, shuffled[:1], generator.integers(0, len(pairs), 30), np.arange(5, 25), np.array([3, 3, 3])]
     for choice in choices:
         batch = pairs.__getitems__(choice.tolist())
         for number, src, tgt in zip(choice, batch.src_BS.tolist(), batch.tgt_BT.tolist(), strict=True):
-            source, target = usable[number]
+            source, target = text[number]
             assert [id for id in src if id != PAD] == [*a.encode_all([source])[0], EOS]
             assert [id for id in tgt if id != PAD] == [BOS, *b.encode_all([target])[0], EOS]
 
@@ -348,7 +357,12 @@ def module(num_workers: int, seed: int = 1) -> TranslationData:
     )
     how = SentencePiece(model_type="bpe", vocab_size=60, joint=True, byte_fallback=False, character_coverage=1.0)
     data = TranslationData(
-        splits, train_tokenizers(splits.train, how), batch_tokens=300, max_length=64, seed=seed, num_workers=num_workers
+        splits,
+        train_tokenizers(splits.train, how),
+        Stored(batch_tokens=300, max_length=64),
+        Proportions(),
+        seed=seed,
+        num_workers=num_workers,
     )
     data.setup()
     return data

@@ -1,97 +1,126 @@
-"""Text → ids, once: kept on disk under the hash of the text and the tokenizers, so that the same is never done twice.
+"""Text → ids, once: kept on disk under what the text and the tokenizers are, so that the same is never done twice.
 
 Shapes: N pairs.
 """
 
 import hashlib
 import logging
+import os
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 from datasets import Dataset, Features, List, Value
 
 from dragoman.errors import InputError
+from dragoman.files import replacing
+from dragoman.text.hashes import cache_folder
 from dragoman.text.store import quiet
 from dragoman.text.tokenizer import Tokenizers
 
 log = logging.getLogger("dragoman")
-FEATURES = Features({"source": List(Value("int32")), "target": List(Value("int32"))})
+SIDES = ("source", "target")
+FEATURES = Features({side: List(Value("int32")) for side in SIDES})
+PORTION = 1 << 18  # pairs looked at together
+ALONE = 50_000  # pairs for which it is not worth starting processes
 
 
 class Tokenised(NamedTuple):
-    """The pairs of a split as ids, without BOS and EOS, and the numbers of those that can be trained on."""
+    """The pairs of a split as ids, without BOS and EOS; both memory-mapped."""
 
     dataset: Dataset
     lengths_N2: np.ndarray  # tokens with what collate adds: source with EOS, target with BOS or EOS
-    kept: np.ndarray
 
 
 def tokenise(text: Dataset, tokenizers: Tokenizers, *, max_length: int, name: str) -> Tokenised:
-    """Encode both sides; what is empty on one side or longer than `max_length` is left out, counted and reported."""
-    cache = Path(datasets.config.HF_DATASETS_CACHE) / "dragoman"
-    key = content_key(text, tokenizers)
-
-    def encode(batch: dict[str, list[str]]) -> dict[str, list[list[int]]]:
-        return {
-            "source": tokenizers.source.encode_all(batch["source"]),
-            "target": tokenizers.target.encode_all(batch["target"]),
-        }
-
+    """Encode both sides, by all cores; reports how many are empty on a side or longer than `max_length`."""
+    key = hashlib.sha256(tokenizers.source.model + tokenizers.target.model + fingerprint(text)).hexdigest()
+    folder = cache_folder()
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with quiet():
-            dataset = text.map(
+        folder.mkdir(parents=True, exist_ok=True)
+        dataset = encoded(text, tokenizers, folder / f"{key}.arrow", name)
+        lengths_N2 = lengths_of(dataset, folder / f"{key}.lengths.npy")
+    except OSError as error:
+        raise InputError(
+            f"The tokenised corpus cannot be kept in {folder} ({error}); make room there or set HF_DATASETS_CACHE."
+        ) from error
+    report(name, lengths_N2, max_length)
+    return Tokenised(dataset, lengths_N2)
+
+
+def fingerprint(text: Dataset) -> bytes:
+    """What `datasets` knows a text by: the content of its files, and what was done to it since."""
+    return text._fingerprint.encode()
+
+
+def encoded(text: Dataset, tokenizers: Tokenizers, path: Path, name: str) -> Dataset:
+    """The ids; read from `path` if they are there."""
+
+    def encode(table: pa.Table) -> pa.Table:
+        sides = zip(SIDES, tokenizers, strict=True)
+        return pa.table({side: lists(tokenizer.encode_all(table[side].to_pylist())) for side, tokenizer in sides})
+
+    with quiet():
+        return (
+            text.select_columns(list(SIDES))
+            .with_format("arrow")
+            .map(
                 encode,
                 batched=True,
                 features=FEATURES,
-                new_fingerprint=key,
-                cache_file_name=str(cache / f"{key}.arrow"),
+                new_fingerprint=path.stem,
+                cache_file_name=str(path),
+                num_proc=(os.cpu_count() or 1) if len(text) > ALONE else None,
                 desc=f"Tokenising {name}",
             )
-    except OSError as error:
-        raise InputError(
-            f"The tokenised corpus cannot be kept in {cache} ({error}); make room there or set HF_DATASETS_CACHE."
-        ) from error
-    dataset = dataset.with_format("arrow")
-    lengths_N2 = np.stack([side_lengths(dataset, side) for side in ("source", "target")], axis=1) + 1
-    empty = (lengths_N2 == 1).any(1)
-    too_long = ~empty & (lengths_N2.max(1) > max_length)
-    kept = np.flatnonzero(~empty & ~too_long)
-    report(name, len(dataset), empty=int(empty.sum()), too_long=int(too_long.sum()), max_length=max_length)
-    if not len(kept):
-        raise InputError(f"No pair of the {name} split can be used; `data.max_length` is {max_length} tokens.")
-    return Tokenised(dataset, lengths_N2, kept)
+        )
 
 
-def report(name: str, pairs: int, *, empty: int, too_long: int, max_length: int) -> None:
-    """What is left out is said."""
-    log.info("%s: %s pairs, %s used", name, f"{pairs:,}", f"{pairs - empty - too_long:,}")
+def lengths_of(dataset: Dataset, path: Path) -> np.ndarray:
+    """The lengths, (N, 2), memory-mapped from `path`, where they are written first if they are not there."""
+    if not path.exists():
+        with replacing(path) as temporary:
+            found = np.lib.format.open_memmap(temporary, "w+", np.int32, (len(dataset), len(SIDES)))
+            for start, table in zip(range(0, len(dataset), PORTION), dataset.iter(PORTION), strict=True):
+                for column, side in enumerate(SIDES):
+                    lengths_N = pa.compute.list_value_length(table[side]).to_numpy()
+                    found[start : start + PORTION, column] = lengths_N + 1
+            found.flush()
+    return np.load(path, mmap_mode="r")
+
+
+def report(name: str, lengths_N2: np.ndarray, max_length: int) -> None:
+    """What is left out is said; InputError if that is everything."""
+    empty = too_long = 0
+    for part_N2 in portions(lengths_N2):
+        bare = (part_N2 == 1).any(1)
+        empty += int(bare.sum())
+        too_long += int((~bare & (part_N2.max(1) > max_length)).sum())
+    used = len(lengths_N2) - empty - too_long
+    log.info("%s: %s pairs, %s used", name, f"{len(lengths_N2):,}", f"{used:,}")
     if empty or too_long:
         log.warning(
             "%s: left out %d pairs with an empty side and %d longer than `data.max_length` (%d tokens)",
             *(name, empty, too_long, max_length),
         )
+    if not used:
+        raise InputError(f"No pair of the {name} split can be used; `data.max_length` is {max_length} tokens.")
 
 
-def content_key(text: Dataset, tokenizers: Tokenizers) -> str:
-    """SHA-256 over every text and both tokenizers."""
-    digest = hashlib.sha256(tokenizers.source.model + tokenizers.target.model)
-    for table in text.with_format("arrow").iter(batch_size=10_000):
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema.remove_metadata()) as writer:
-            writer.write_table(table.combine_chunks().replace_schema_metadata())
-        digest.update(sink.getvalue())
-    return digest.hexdigest()
+def portions(lengths_N2: np.ndarray) -> Iterator[np.ndarray]:
+    """A memory-mapped array, a part of it in memory at a time."""
+    return (np.asarray(lengths_N2[start : start + PORTION]) for start in range(0, len(lengths_N2), PORTION))
 
 
-def side_lengths(dataset: Dataset, side: str) -> np.ndarray:
-    """Tokens of every sentence of one side, (N,)."""
-    chunks = [pa.compute.list_value_length(table[side]).to_numpy() for table in dataset.iter(batch_size=100_000)]
-    return np.concatenate(chunks).astype(np.int64)
+def lists(ids: Iterable[list[int]]) -> pa.ListArray:
+    """Lists of numbers as a column."""
+    ids = list(ids)
+    offsets = np.cumsum([0, *map(len, ids)], dtype=np.int32)
+    return pa.ListArray.from_arrays(offsets, np.fromiter(chain.from_iterable(ids), np.int32, offsets[-1]))
 
 
 def rows(column: pa.ChunkedArray) -> list[np.ndarray]:

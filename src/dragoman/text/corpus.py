@@ -17,7 +17,7 @@ from dragoman.text import pocket
 from dragoman.text.lines import read_parallel
 from dragoman.text.packing import SUFFIXES
 from dragoman.text.readers import Column, Pairs, read_csv, read_jsonl, read_parquet, read_tsv
-from dragoman.text.splits import SplitName, Splits, cut
+from dragoman.text.splits import Proportions, SplitName, Splits, cut
 from dragoman.text.store import FEATURES, fingerprint, store
 
 OneOrMore = str | list[str]
@@ -54,6 +54,10 @@ class Corpus(ABC):
     @abstractmethod
     def read(self, name: SplitName) -> Dataset:
         """A split that is given, as it is there."""
+
+    def proportions(self) -> Proportions:
+        """How much an epoch of training takes of each part of the training split."""
+        return Proportions()
 
     def splits(self) -> Splits:
         """All three; the training split is read once."""

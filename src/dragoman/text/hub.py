@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import datasets
 import pyarrow.compute
 from datasets import Dataset, Value, load_dataset
 from datasets.exceptions import DatasetGenerationError
 
 from dragoman.errors import InputError
 from dragoman.text.corpus import Corpus
+from dragoman.text.hashes import cache_folder
 from dragoman.text.readers import SET_COLUMNS, unknown_column
 from dragoman.text.splits import SplitName
 from dragoman.text.store import FEATURES, fingerprint, quiet
@@ -59,7 +59,7 @@ def _local_cache(dataset: str) -> str | None:
     # Hidden ones are no data to `datasets` either; a clone's .git may be as large as the data.
     names = [name for name in names if not any(part.startswith(".") for part in name.parts)]
     key = fingerprint([folder / name for name in names], *map(str, names))
-    return str(Path(datasets.config.HF_DATASETS_CACHE) / "dragoman" / key)
+    return str(cache_folder() / key)
 
 
 def _unloadable(dataset: str, configuration: str | None, error: Exception) -> str:

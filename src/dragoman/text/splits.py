@@ -1,8 +1,9 @@
 """The three splits of a corpus, and the seeded cut that makes the absent ones out of the training split."""
 
+import hashlib
 from typing import Literal, NamedTuple
 
-import numpy
+import numpy as np
 from datasets import Dataset
 
 from dragoman.errors import InputError
@@ -11,11 +12,32 @@ SplitName = Literal["train", "validation", "test"]
 
 
 class Splits(NamedTuple):
-    """A whole corpus; every split has the text columns `source` and `target` and no other."""
+    """A whole corpus; every split has the text columns `source` and `target`."""
 
     train: Dataset
     validation: Dataset
     test: Dataset
+
+
+class Proportions(NamedTuple):
+    """How much an epoch takes of each corpus that a training split is joined of.
+
+    `weights`: how often it reads each pair, at temperature 1; the higher the temperature, the less sizes count. A
+    joined split says in its column `part` which corpus a pair is from.
+    """
+
+    weights: tuple[float, ...] = (1.0,)
+    temperature: float = 1.0
+
+
+def part_sizes(text: Dataset, parts: int) -> list[int]:
+    """The pairs of each corpus that a split is joined of."""
+    if parts == 1:
+        return [len(text)]
+    sizes = np.zeros(parts, int)
+    for columns in text.select_columns(["part"]).with_format("numpy").iter(1 << 18):
+        sizes += np.bincount(columns["part"], minlength=parts)
+    return sizes.tolist()
 
 
 def cut(train: Dataset, sizes: dict[SplitName, int], seed: int) -> dict[SplitName, Dataset]:
@@ -35,8 +57,14 @@ def cut(train: Dataset, sizes: dict[SplitName, int], seed: int) -> dict[SplitNam
             "lower the sizes, or give the splits that are cut off."
         )
     # RandomState and not default_rng: its stream is frozen for good (NEP 19), and so is the cut.
-    order = numpy.random.RandomState(seed).permutation(len(train))
+    order = np.random.RandomState(seed).permutation(len(train))
     parts: dict[SplitName, Dataset] = {}
     for name, size in sizes.items():
-        parts[name], order = train.select(numpy.sort(order[:size])), order[size:]
-    return {**parts, "train": train.select(numpy.sort(order))}
+        parts[name], order = chosen(train, order[:size], name, sizes, seed), order[size:]
+    return {**parts, "train": chosen(train, order, "train", sizes, seed)}
+
+
+def chosen(text: Dataset, places: np.ndarray, *facts: object) -> Dataset:
+    """The rows of those places, in the order of the file; `facts` say what chose them, so that none needs hashing."""
+    key = hashlib.sha256(repr((text._fingerprint, facts)).encode()).hexdigest()
+    return text.select(np.sort(places), new_fingerprint=key)

@@ -1,7 +1,7 @@
 """The store: sentence pairs read once, then kept on disk by `datasets` under the hash of the bytes they came from.
 
-A `Dataset` is memory-mapped, so a corpus may be larger than memory. The key is the content and never a path, a size or
-a time stamp: a changed file is always read anew. What fails half-way leaves nothing behind that a later start would
+A `Dataset` is memory-mapped, so a corpus may be larger than memory. The key is the content: a copy under another name
+is not read again, a changed file always is. What fails half-way leaves nothing behind that a later start would
 trust.
 """
 
@@ -18,7 +18,7 @@ from datasets.exceptions import DatasetGenerationError
 
 from dragoman.errors import InputError
 from dragoman.text import interchange, lines, packing, readers
-from dragoman.text.lines import open_bytes
+from dragoman.text.hashes import content_hash
 from dragoman.text.readers import Pairs
 
 FEATURES = Features({"source": Value("string"), "target": Value("string")})
@@ -55,8 +55,7 @@ def fingerprint(paths: Iterable[Path], *facts: object) -> str:
     """SHA-256 over the bytes of the files, in order, over `facts` (how they are read) and over the readers' code."""
     digest = hashlib.sha256(repr(facts).encode())
     for path in (*paths, *(Path(str(code.__file__)) for code in (lines, packing, readers, interchange))):
-        with open_bytes(path) as stream:
-            digest.update(path.suffix.encode() + hashlib.file_digest(stream, "sha256").digest())
+        digest.update(path.suffix.encode() + content_hash(path))
     return digest.hexdigest()
 
 

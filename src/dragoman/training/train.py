@@ -10,7 +10,8 @@ import lightning as L
 import torch
 
 from dragoman.build import build
-from dragoman.data.module import TranslationData, train_tokenizers
+from dragoman.data.learning import train_tokenizers
+from dragoman.data.module import TranslationData
 from dragoman.errors import InputError
 from dragoman.evaluation.evaluate import SOURCE, evaluate, read_scores
 from dragoman.evaluation.scores import Score, bleu
@@ -46,11 +47,14 @@ def train(config: dict[str, Any], folder: Path) -> list[Score]:
     if last:
         log.info("going on from step %s", f"{steps_in(last):,}")  # here: a damaged one is found before anything changes
     L.seed_everything(config["seed"], workers=True, verbose=False)
-    splits = build(config["corpus"], path="corpus").splits()
+    reading = build(config["data"], path="data")
+    corpus = build(config["corpus"], path="corpus")
+    splits = reading.splits(corpus)
     tokenizers = (
         run.tokenizers() if run else train_tokenizers(splits.train, build(config["tokenizer"], path="tokenizer"))
     )
-    data = TranslationData(splits, tokenizers, **config["data"], seed=config["seed"], num_workers=config["num_workers"])
+    workers = config["num_workers"]
+    data = TranslationData(splits, tokenizers, reading, corpus.proportions(), seed=config["seed"], num_workers=workers)
     data.setup()
     task = make_task(config)
     if run is None:
