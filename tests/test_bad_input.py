@@ -380,6 +380,7 @@ def other_tokenizer(run: Path, pieces: int = 450) -> None:
     from dragoman.text.tokenizer import SentencePiece
 
     settings = {"model_type": "bpe", "joint": True, "byte_fallback": True, "character_coverage": 1.0}
+    settings |= {"symbols": None, "normalisation": None}
     text = [f"word{n} and others" for n in range(500)]
     SentencePiece(vocab_size=pieces, **settings).train(text, text).save(run)  # type: ignore[arg-type]
 

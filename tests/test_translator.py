@@ -278,6 +278,8 @@ def settings(**changes: object) -> dict[str, object]:
         "joint": True,
         "byte_fallback": True,
         "character_coverage": 1.0,
+        "symbols": None,
+        "normalisation": None,
     } | changes
 
 

@@ -15,8 +15,8 @@ from datasets import Dataset
 
 from dragoman.data.batch import collate, pad_sources
 from dragoman.data.draws import Draws
-from dragoman.data.learning import train_tokenizers
 from dragoman.data.module import TranslationData
+from dragoman.data.reading import train_tokenizers
 from dragoman.data.sampler import START, EndlessBatches, Position, in_order, useful_share
 from dragoman.data.stored import Pairs, Stored
 from dragoman.data.tokenised import rows, tokenise
@@ -355,11 +355,20 @@ def module(num_workers: int, seed: int = 1) -> TranslationData:
     splits = Splits(
         *(text_of([*zip(part, part[::-1], strict=True)]) for part in (lines[:300], lines[300:350], lines[350:]))
     )
-    how = SentencePiece(model_type="bpe", vocab_size=60, joint=True, byte_fallback=False, character_coverage=1.0)
+    how = SentencePiece(
+        model_type="bpe",
+        vocab_size=60,
+        joint=True,
+        byte_fallback=False,
+        character_coverage=1.0,
+        symbols=None,
+        normalisation=None,
+    )
+    reading = Stored(batch_tokens=300, max_length=64)
     data = TranslationData(
         splits,
-        train_tokenizers(splits.train, how),
-        Stored(batch_tokens=300, max_length=64),
+        train_tokenizers(reading, splits.train, how),
+        reading,
         Proportions(),
         seed=seed,
         num_workers=num_workers,

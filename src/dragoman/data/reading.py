@@ -2,7 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -13,9 +13,10 @@ from dragoman.data.draws import Draws, shares
 from dragoman.data.sampler import Place, Position, useful_share
 from dragoman.text.corpus import Corpus
 from dragoman.text.splits import Proportions, Splits, part_sizes
-from dragoman.text.tokenizer import Tokenizers
+from dragoman.text.tokenizer import SentencePiece, Tokenizers
 
 log = logging.getLogger("dragoman")
+ENOUGH = 1_000_000  # pairs to learn a tokenizer from: more change its pieces little and fill the memory
 
 
 class Fetching(NamedTuple):
@@ -56,8 +57,14 @@ class Reading(ABC):
         """The text."""
         return corpus.splits()
 
+    def lines(self, text: Any, side: int) -> Iterator[str]:
+        """Of the source (0) or the target (1), at even distances, what is enough to learn a tokenizer from."""
+        name = ("source", "target")[side]
+        some = text.select(range(0, len(text), -(-len(text) // ENOUGH))) if len(text) > ENOUGH else text
+        return (line for batch in some.select_columns([name]).iter(batch_size=10_000) for line in batch[name])
+
     @abstractmethod
-    def prepare(self, text: Dataset, tokenizers: Tokenizers, proportions: Proportions, seed: int) -> Stream:
+    def prepare(self, text: Any, tokenizers: Tokenizers, proportions: Proportions, seed: int) -> Stream:
         """Whatever must be done once before training; quick when it has been done before."""
 
 
@@ -67,12 +74,16 @@ def draws_of(text: Dataset, proportions: Proportions, seed: int) -> Draws:
     return Draws(sizes, shares(sizes, *proportions), seed)
 
 
-def tell(lengths_N2: np.ndarray, batches: list[np.ndarray], parts: float) -> None:
-    """What an epoch of `parts` such parts is, and what padding costs."""
+def tell(lengths_N2: np.ndarray, batches: list[np.ndarray], parts: float | None) -> None:
+    """What an epoch of so many parts like this one is, if that is known, and what padding costs."""
+    count = "many" if parts is None else f"{'about ' if parts > 1 else ''}{round(len(batches) * max(1.0, parts)):,}"
     log.info(
-        "an epoch has %s%s batches of %d sentences on average; %.1f %% of their tokens are useful, the rest padding",
-        "" if parts == 1 else "about ",
-        f"{round(len(batches) * parts):,}",
-        sum(map(len, batches)) / len(batches),
-        100 * useful_share(lengths_N2, batches),
+        "an epoch has %s batches of %d sentences on average; %.1f %% of their tokens are useful, the rest padding",
+        *(count, sum(map(len, batches)) / len(batches), 100 * useful_share(lengths_N2, batches)),
     )
+
+
+def train_tokenizers(reading: Reading, text: Any, tokenizer: SentencePiece) -> Tokenizers:
+    """Learn both sides' tokenizers from the training split alone."""
+    log.info("learning the tokenizer: %s, %s pieces", tokenizer.model_type, f"{tokenizer.vocab_size:,}")
+    return tokenizer.train(reading.lines(text, 0), reading.lines(text, 1))

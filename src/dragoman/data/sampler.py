@@ -120,8 +120,8 @@ class EndlessBatches:
 
     @property
     def parts(self) -> float:
-        """Shards in an epoch, of which the last may be smaller; 1 if there is but one."""
-        return max(1.0, self.draws.total / SHARD)
+        """Shards in an epoch, of which the last is smaller."""
+        return self.draws.total / SHARD
 
     def shard(self, epoch: int, number: int) -> list[np.ndarray]:
         """The batches of a part of an epoch, in order, as rows."""

@@ -12,6 +12,7 @@ import sentencepiece
 from dragoman.errors import InputError
 from dragoman.files import write_bytes
 from dragoman.ids import BOS, EOS, PAD, UNK
+from dragoman.text.normalisation import check_steps, rules_file
 
 # Everything at which some program would end a line: no decoded text may hold any of it.
 LINE_BREAKS = dict.fromkeys(map(ord, "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"), " ")
@@ -41,8 +42,18 @@ class Tokenizer:
         return self._processor.encode(_sound(text))
 
     def encode_all(self, texts: list[str]) -> list[list[int]]:
-        """Many texts → ids, by as many threads as there are cores."""
-        return self._processor.encode([_sound(text) for text in texts])
+        """Many texts → ids."""
+        return self._processor.encode([_sound(text) for text in texts], num_threads=1)
+
+    def sample_all(self, texts: list[str], alpha: float, seed: int) -> list[list[int]]:
+        """Many texts → ids of segmentations drawn at random, the same ones for the same seed.
+
+        Unigram: drawn with probability ∝ P(segmentation)^`alpha` (Kudo 2018, section 3.1). BPE: each merge is left out
+        with probability `alpha` (BPE-dropout: Provilkov et al. 2020).
+        """
+        sentencepiece.set_random_generator_seed(seed)
+        sound = [_sound(text) for text in texts]
+        return self._processor.encode(sound, enable_sampling=True, alpha=alpha, nbest_size=-1, num_threads=1)
 
     def decode(self, ids: list[int]) -> str:
         """Ids → text. Never holds a line break, whatever the ids: byte pieces could spell any of them."""
@@ -104,11 +115,20 @@ class SentencePiece:
     """How to train tokenizers: Kudo and Richardson 2018; unigram: Kudo 2018, BPE: Sennrich et al. 2016.
 
     `vocab_size` pieces in all, per side unless `joint`. With `byte_fallback` a character outside `character_coverage`
-    is spelt in bytes instead of becoming UNK, so that no text is lost.
+    is spelt in bytes instead of becoming UNK, so that no text is lost. Each of `symbols`, say <2de>, is one piece
+    wherever it stands. `normalisation` has the steps of `text/normalisation.py`; None is SentencePiece's own nmt_nfkc.
     """
 
     def __init__(
-        self, *, model_type: str, vocab_size: int, joint: bool, byte_fallback: bool, character_coverage: float
+        self,
+        *,
+        model_type: str,
+        vocab_size: int,
+        joint: bool,
+        byte_fallback: bool,
+        character_coverage: float,
+        symbols: list[str] | None,
+        normalisation: list[str] | None,
     ) -> None:
         if model_type not in ("unigram", "bpe"):
             raise ValueError(f"`model_type` ({model_type}) must be unigram or bpe.")
@@ -117,11 +137,17 @@ class SentencePiece:
                 f"`vocab_size` ({vocab_size}) must be at least 1 and `character_coverage` ({character_coverage})"
                 " between 0.98 and 1."
             )
+        check_steps(normalisation or [])
+        for symbol in symbols or []:
+            if not isinstance(symbol, str) or not re.fullmatch(r"[^\s,▁]+", symbol):
+                raise ValueError(f"`symbols` ({symbol!r}) must be texts without white space, commas and ▁, as <2de>.")
         self.model_type = model_type
         self.vocab_size = vocab_size
         self.joint = joint
         self.byte_fallback = byte_fallback
         self.character_coverage = character_coverage
+        self.symbols = symbols or []
+        self.normalisation = normalisation
 
     def train(self, source: Iterable[str], target: Iterable[str]) -> Tokenizers:
         """Learn from the lines of the training split; InputError where they do not allow `vocab_size` pieces."""
@@ -133,21 +159,24 @@ class SentencePiece:
     def _train(self, lines: Iterator[str]) -> Tokenizer:
         model = io.BytesIO()
         try:
-            sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=lines,
-                model_writer=model,
-                model_type=self.model_type,
-                vocab_size=self.vocab_size,
-                byte_fallback=self.byte_fallback,
-                character_coverage=self.character_coverage,
-                pad_id=PAD,
-                bos_id=BOS,
-                eos_id=EOS,
-                unk_id=UNK,
-                max_sentence_length=1 << 16,
-                num_threads=1,  # several threads add floats in an order of their own: not the same model every time
-                minloglevel=3,
-            )
+            with rules_file(self.normalisation) as normalisation:
+                sentencepiece.SentencePieceTrainer.train(
+                    sentence_iterator=lines,
+                    model_writer=model,
+                    model_type=self.model_type,
+                    vocab_size=self.vocab_size,
+                    byte_fallback=self.byte_fallback,
+                    character_coverage=self.character_coverage,
+                    pad_id=PAD,
+                    bos_id=BOS,
+                    eos_id=EOS,
+                    unk_id=UNK,
+                    user_defined_symbols=self.symbols,
+                    **normalisation,
+                    max_sentence_length=1 << 16,
+                    num_threads=1,  # several threads add floats in an order of their own: not the same model every time
+                    minloglevel=3,
+                )
         except (RuntimeError, OSError) as error:
             raise InputError(self._explain(str(error))) from error
         return Tokenizer(model.getvalue(), name="the new tokenizer")

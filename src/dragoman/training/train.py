@@ -10,8 +10,8 @@ import lightning as L
 import torch
 
 from dragoman.build import build
-from dragoman.data.learning import train_tokenizers
 from dragoman.data.module import TranslationData
+from dragoman.data.reading import train_tokenizers
 from dragoman.errors import InputError
 from dragoman.evaluation.evaluate import SOURCE, evaluate, read_scores
 from dragoman.evaluation.scores import Score, bleu
@@ -51,7 +51,9 @@ def train(config: dict[str, Any], folder: Path) -> list[Score]:
     corpus = build(config["corpus"], path="corpus")
     splits = reading.splits(corpus)
     tokenizers = (
-        run.tokenizers() if run else train_tokenizers(splits.train, build(config["tokenizer"], path="tokenizer"))
+        run.tokenizers()
+        if run
+        else train_tokenizers(reading, splits.train, build(config["tokenizer"], path="tokenizer"))
     )
     workers = config["num_workers"]
     data = TranslationData(splits, tokenizers, reading, corpus.proportions(), seed=config["seed"], num_workers=workers)

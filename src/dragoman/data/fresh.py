@@ -1,0 +1,226 @@
+"""Training batches from text that is tokenised as it is read: anew in each epoch, or never kept on a disk.
+
+A shard of pairs at a time is tokenised, cut into batches and shuffled, by as many processes as fetch batches; what
+comes out does not depend on how many they are.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from dragoman.data.batch import Batch, collate
+from dragoman.data.draws import Draws
+from dragoman.data.reading import ENOUGH, Fetching, Reading, draws_of, tell
+from dragoman.data.sampler import Place, Position, batches_of, last_begun
+from dragoman.errors import InputError
+from dragoman.text.corpus import Corpus
+from dragoman.text.splits import Proportions, Splits
+from dragoman.text.tokenizer import Tokenizer, Tokenizers
+
+SHARD = 1 << 15  # pairs of each process
+Texts = list[tuple[str, str]]
+
+
+class Source(Protocol):
+    """Text, a shard at a time: for each process every `world`-th pair, beginning with its `rank`."""
+
+    def shard(self, epoch: int, number: int, rank: int, world: int) -> Texts:
+        """Fewer than `SHARD` pairs are the last of the epoch; behind them there are none."""
+
+
+class StoredText:
+    """A corpus on disk, in another order in each epoch."""
+
+    def __init__(self, text: Dataset, draws: Draws) -> None:
+        self.text = text.select_columns(["source", "target"])
+        self.draws = draws
+
+    def shard(self, epoch: int, number: int, rank: int, world: int) -> Texts:
+        columns = self.text[self.draws.shard(epoch, number, SHARD, rank, world)]
+        return list(zip(columns["source"], columns["target"], strict=True))
+
+
+class ReadText:
+    """A corpus that is read from its beginning to its end in each epoch."""
+
+    def __init__(self, pairs: Callable[[], Iterator[tuple[str, str]]]) -> None:
+        self.pairs = pairs
+        self.epoch = self.following = -1
+
+    def shard(self, epoch: int, number: int, rank: int, world: int) -> Texts:
+        if epoch != self.epoch or number < self.following:
+            self.epoch, self.following, self.reader = epoch, 0, self.pairs()
+        skipped = (number - self.following) * SHARD * world
+        next(islice(self.reader, skipped, skipped), None)
+        self.following = number + 1
+        return list(islice(islice(self.reader, SHARD * world), rank, None, world))
+
+
+class Sampled(Reading):
+    """Tokenised anew in each epoch, by segmentations drawn at random: subword regularisation (Kudo 2018).
+
+    `alpha`: see `Tokenizer.sample_all`; None for the best segmentation, each time.
+    """
+
+    def __init__(self, *, batch_tokens: int, max_length: int, alpha: float | None) -> None:
+        super().__init__(batch_tokens=batch_tokens, max_length=max_length)
+        if alpha is not None and not 0 <= alpha <= 1:
+            raise ValueError(f"`alpha` ({alpha}) must be at least 0 and at most 1.")
+        self.alpha = alpha
+
+    def prepare(self, text: Any, tokenizers: Tokenizers, proportions: Proportions, seed: int) -> "FreshStream":
+        draws = draws_of(text, proportions, seed)
+        return self.stream(StoredText(text, draws), tokenizers, seed, draws.total / SHARD)
+
+    def stream(self, source: Source, tokenizers: Tokenizers, seed: int, parts: float | None) -> "FreshStream":
+        """What comes of a source; tells of its first shard."""
+        made = FreshStream(Cut(self, tokenizers, seed), source)
+        rows = made.cut.rows(source.shard(0, 0, 0, 1), 0, 0, 0)
+        if not rows.batches:
+            raise InputError(f"No pair of the train split can be used; `data.max_length` is {self.max_length} tokens.")
+        tell(rows.lengths_N2, rows.batches, parts)
+        return made
+
+
+class Streamed(Sampled):
+    """The same, of a corpus that is read from beginning to end in each epoch and never kept."""
+
+    def splits(self, corpus: Corpus) -> Splits:
+        return Splits(corpus.stream("train"), corpus.split("validation"), corpus.split("test"))
+
+    def lines(self, text: Any, side: int) -> Iterator[str]:
+        return (pair[side] for pair in islice(text(), ENOUGH))
+
+    def prepare(self, text: Any, tokenizers: Tokenizers, proportions: Proportions, seed: int) -> "FreshStream":
+        return self.stream(ReadText(text), tokenizers, seed, None)
+
+
+class Rows(NamedTuple):
+    """A shard as ids: which of its pairs make each batch."""
+
+    sources: list[list[int]]
+    targets: list[list[int]]
+    lengths_N2: np.ndarray  # with what collate adds
+    batches: list[np.ndarray]
+
+    def padded(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Both sides of one of them."""
+        src_BS, tgt_BT = collate([self.sources[row] for row in batch], [self.targets[row] for row in batch])
+        return src_BS.numpy(), tgt_BT.numpy()
+
+
+class Cut(NamedTuple):
+    """How a shard of text becomes batches: all that is random in it is a function of the seed and its place."""
+
+    reading: Sampled
+    tokenizers: Tokenizers
+    seed: int
+
+    def rows(self, texts: Texts, *place: int) -> Rows:
+        """Tokenised, cut and shuffled."""
+        seeds = np.random.SeedSequence((self.seed, *place)).generate_state(2).tolist()
+        sources, targets = (
+            self._ids(tokenizer, [pair[side] for pair in texts], seeds[side])
+            for side, tokenizer in enumerate(self.tokenizers)
+        )
+        lengths_N2 = np.array([[len(one), len(other)] for one, other in zip(sources, targets, strict=True)], int) + 1
+        limits = {"batch_tokens": self.reading.batch_tokens, "max_length": self.reading.max_length}
+        batches = batches_of(lengths_N2.reshape(-1, 2), **limits, seed=(self.seed, *place))
+        return Rows(sources, targets, lengths_N2, batches)
+
+    def _ids(self, tokenizer: Tokenizer, texts: list[str], seed: int) -> list[list[int]]:
+        alpha = self.reading.alpha
+        return tokenizer.encode_all(texts) if alpha is None else tokenizer.sample_all(texts, alpha, seed)
+
+
+class Shard(NamedTuple):
+    """Sources and targets of each batch of a shard: arrays, since tensors on their way take an open file each.
+
+    `last`: no pair of the epoch comes behind it.
+    """
+
+    epoch: int
+    number: int
+    batches: list[tuple[np.ndarray, np.ndarray]]
+    last: bool
+
+
+class Shards(TorchDataset):
+    """Makes any shard; a copy of it lives in each process that fetches. What the user must mend it hands over."""
+
+    def __init__(self, cut: Cut, source: Source, rank: int, world: int) -> None:
+        self.cut, self.source, self.rank, self.world = cut, source, rank, world
+
+    def __getitem__(self, place: tuple[int, int]) -> Shard | InputError:
+        try:
+            texts = self.source.shard(*place, self.rank, self.world)
+        except InputError as error:
+            return error
+        rows = self.cut.rows(texts, *place, self.rank)
+        made = (
+            collate([rows.sources[row] for row in batch], [rows.targets[row] for row in batch])
+            for batch in rows.batches
+        )
+        return Shard(*place, [(batch.src_BS.numpy(), batch.tgt_BT.numpy()) for batch in made], len(texts) < SHARD)
+
+
+class Order:
+    """Shards by number, epoch after epoch; told when one is over, since the length of a stream is known at its end."""
+
+    def __init__(self, epoch: int, shard: int) -> None:
+        self.epoch, self.shard = epoch, shard
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        while True:
+            self.shard += 1
+            yield self.epoch, self.shard - 1
+
+    def end(self, epoch: int) -> None:
+        """There is no more in this epoch."""
+        if epoch == self.epoch:
+            self.epoch, self.shard = epoch + 1, 0
+
+
+class FreshStream:
+    """The training batches of a source."""
+
+    def __init__(self, cut: Cut, source: Source) -> None:
+        self.cut = cut
+        self.source = source
+
+    def loader(self, position: Position, fetching: Fetching) -> Iterable[Batch]:
+        self.begun = [position.since]
+        return FreshBatches(self, position, fetching)
+
+    def place(self, seen: int) -> Place:
+        return last_begun(self.begun, seen)
+
+
+class FreshBatches:
+    """Those behind a position, without end."""
+
+    def __init__(self, stream: FreshStream, position: Position, fetching: Fetching) -> None:
+        self.stream, self.position, self.fetching = stream, position, fetching
+
+    def __iter__(self) -> Iterator[Batch]:
+        seen, since, rank, world = self.position
+        order, reached = Order(since.epoch, since.shard), since.batch
+        shards = Shards(self.stream.cut, self.stream.source, rank, world)
+        settings = self.fetching._replace(pin_memory=False).settings()
+        for shard in DataLoader(shards, batch_size=None, sampler=order, **settings):
+            if isinstance(shard, InputError):
+                raise shard
+            if shard.batches and shard[:2] != since[:2]:
+                self.stream.begun.append(Place(shard.epoch, shard.number, reached))
+            for arrays in shard.batches[max(0, seen - reached) :]:
+                batch = Batch(*map(torch.from_numpy, arrays))
+                yield Batch(*(side.pin_memory() for side in batch)) if self.fetching.pin_memory else batch
+            reached += len(shard.batches)
+            if shard.last:
+                order.end(shard.epoch)
