@@ -14,10 +14,9 @@ from datasets import Dataset
 
 from dragoman.errors import InputError
 from dragoman.text import pocket
-from dragoman.text.lines import read_parallel
 from dragoman.text.packing import SUFFIXES
-from dragoman.text.readers import Column, Pairs, read_csv, read_jsonl, read_parquet, read_tsv
-from dragoman.text.splits import SplitName, Splits, cut
+from dragoman.text.readers import Column, Pairs, read_csv, read_jsonl, read_parquet, read_text, read_tsv
+from dragoman.text.splits import Sift, SplitName, Splits, cut, texts_alone
 from dragoman.text.store import FEATURES, fingerprint, store
 
 OneOrMore = str | list[str]
@@ -53,25 +52,23 @@ class Corpus(ABC):
 
     @abstractmethod
     def read(self, name: SplitName) -> Dataset:
-        """A split that is given, as it is there."""
+        """A split that is given, as it is there: with the columns of `FEATURES`."""
 
-    def splits(self) -> Splits:
-        """All three; the training split is read once."""
-        parts = self._with_cuts()
-        return Splits(
-            train=parts["train"],
-            validation=parts["validation"] if "validation" in parts else self.read("validation"),
-            test=parts["test"] if "test" in parts else self.read("test"),
-        )
+    def splits(self, sift: Sift = texts_alone) -> Splits:
+        """All three; the training split is read once. `sift` takes what is wanted of each: all, if it is text."""
+        parts = self._with_cuts(sift)
+        names: tuple[SplitName, ...] = ("validation", "test")
+        return Splits(**parts, **{name: sift(name, self.read(name)) for name in names if name not in parts})
 
     def split(self, name: SplitName) -> Dataset:
         """One of the three, reading no other split but the training split where this one is cut off it."""
-        return self.read(name) if name != "train" and self.given(name) else self._with_cuts()[name]
+        given = name != "train" and self.given(name)
+        return texts_alone(name, self.read(name)) if given else self._with_cuts(texts_alone)[name]
 
-    def _with_cuts(self) -> dict[SplitName, Dataset]:
+    def _with_cuts(self, sift: Sift) -> dict[SplitName, Dataset]:
         sizes: dict[SplitName, int] = {"test": self.test_size, "validation": self.validation_size}
         absent = {name: size for name, size in sizes.items() if not self.given(name)}
-        train = self.read("train")
+        train = sift("train", self.read("train"))
         return cut(train, absent, self.seed) if absent else {"train": train}
 
 
@@ -95,8 +92,9 @@ class Pocket(Corpus):
             )
         english, french = zip(*pocket.generate(name, size=sizes[name], seed=self.seed), strict=True)
         sides = {"en": english, "fr": french}
-        columns = {"source": list(sides[self.source_language]), "target": list(sides[self.target_language])}
-        return Dataset.from_dict(columns, features=FEATURES)
+        origins = [f"pocket {name}:{number}" for number in range(1, sizes[name] + 1)]
+        columns = sides[self.source_language], sides[self.target_language], origins, [None] * sizes[name]
+        return Dataset.from_dict(dict(zip(FEATURES, map(list, columns), strict=True)), features=FEATURES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +172,7 @@ class OneFile(Corpus):
 
     def read(self, name: SplitName) -> Dataset:
         paths = self.paths(name)
-        key = fingerprint(paths, type(self).__name__, *self.manner())
+        key = fingerprint(paths, type(self).__name__, *map(str, paths), *self.manner())
         return store(lambda: chain.from_iterable(map(self.pairs, paths)), key, listed(f"corpus.{name}", paths))
 
 
@@ -219,9 +217,10 @@ class Parquet(Table):
 
 def _store_parallel(sources: list[Path], targets: list[Path], key: str) -> Dataset:
     def pairs() -> Pairs:
-        return chain.from_iterable(map(read_parallel, sources, targets))
+        return chain.from_iterable(map(read_text, sources, targets))
 
-    return store(pairs, fingerprint([*sources, *targets], "parallel"), listed(key, [*sources, *targets]))
+    files = [*sources, *targets]
+    return store(pairs, fingerprint(files, "parallel", *map(str, files)), listed(key, files))
 
 
 def _fits(value: object, annotation: object) -> bool:

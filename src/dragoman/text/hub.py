@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pyarrow.compute
@@ -83,9 +84,14 @@ def _texts(table: Dataset, source: str, target: str, place: str) -> Dataset:
         if column not in table.column_names:
             raise unknown_column(column, table.column_names, place)
         _require_text(table, column, place)
-    table = table.select_columns([source, target]).rename_columns({source: "source", target: "target"})
+    table = table.select_columns([source, target])
+
+    def pairs(batch: dict[str, list[str]], rows: list[int]) -> dict[str, list[Any]]:
+        origins = [f"{place.rstrip(',')}:{row + 1}" for row in rows]
+        return {"source": batch[source], "target": batch[target], "origin": origins, "flaw": [None] * len(rows)}
+
     with quiet():
-        return table if table.features == FEATURES else table.cast(FEATURES)
+        return table.map(pairs, batched=True, with_indices=True, remove_columns=table.column_names, features=FEATURES)
 
 
 def _require_text(table: Dataset, column: str, place: str) -> None:

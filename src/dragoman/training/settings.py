@@ -42,6 +42,7 @@ def check_settings(config: dict[str, Any], folder: Path) -> None:
     examples = config["examples"]
     if not isinstance(examples, list) or not all(isinstance(one, str) for one in examples):
         raise InputError(f"`examples` is {examples!r}, but must be a list of sentences.")
+    build(config["cleaning"], path="cleaning")
     check_lengths(config)
     check_model(config)
     for callback in build(config["callbacks"], path="callbacks").values():

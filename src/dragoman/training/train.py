@@ -10,12 +10,14 @@ import lightning as L
 import torch
 
 from dragoman.build import build
+from dragoman.console import watched
 from dragoman.data.module import TranslationData, train_tokenizers
 from dragoman.errors import InputError
 from dragoman.evaluation.evaluate import SOURCE, evaluate, read_scores
 from dragoman.evaluation.scores import Score, bleu
 from dragoman.run import LAST, PREVIOUS, SCORES, begin_run, continue_run, open_run
 from dragoman.text.lines import read_lines
+from dragoman.text.quarantine import clean, hand_over
 from dragoman.text.splits import Splits
 from dragoman.training.checkpoints import Checkpoints
 from dragoman.training.precision import best_precision
@@ -46,7 +48,7 @@ def train(config: dict[str, Any], folder: Path) -> list[Score]:
     if last:
         log.info("going on from step %s", f"{steps_in(last):,}")  # here: a damaged one is found before anything changes
     L.seed_everything(config["seed"], workers=True, verbose=False)
-    splits = build(config["corpus"], path="corpus").splits()
+    splits, rejected = clean(build(config["corpus"], path="corpus"), config["cleaning"], watched)
     tokenizers = (
         run.tokenizers() if run else train_tokenizers(splits.train, build(config["tokenizer"], path="tokenizer"))
     )
@@ -57,6 +59,8 @@ def train(config: dict[str, Any], folder: Path) -> list[Score]:
         begin_run(folder, config, tokenizers)
     else:
         continue_run(run, config)
+    if rejected:
+        hand_over(rejected, folder)
     (folder / SCORES).unlink(missing_ok=True)  # of the weights that are about to change
     fit(config, folder, data, task, last)
     return score_run(folder, splits, config)
