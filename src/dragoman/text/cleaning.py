@@ -99,7 +99,7 @@ class Identical(PairRule):
 class LengthRatio(PairRule):
     """One side more than `most` times as long as the other, where the longer one has over `above` characters.
 
-    Characters without white space; one of Chinese, Japanese or Korean counts for two.
+    Characters without white space; one of Chinese, Japanese or Korean counts for two. An empty side has no ratio.
     """
 
     def __init__(self, *, most: float, above: int) -> None:
@@ -109,10 +109,9 @@ class LengthRatio(PairRule):
     def objection(self, source: str, target: str) -> str | None:
         ours, theirs = extent(source), extent(target)
         shorter, longer = sorted((ours, theirs))
-        if longer <= self.above or longer <= self.most * shorter:
+        if not shorter or longer <= self.above or longer <= self.most * shorter:
             return None
-        ratio = f"{longer / shorter:.1f} times" if shorter else "endlessly"
-        return f"{ours} against {theirs} characters, {ratio} as long, over {self.most:g}"
+        return f"{ours} against {theirs} characters, {longer / shorter:.1f} times as long, over {self.most:g}"
 
 
 def extent(text: str) -> int:

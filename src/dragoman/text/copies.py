@@ -111,6 +111,14 @@ class Leaks(SplitRule):
     def find(self, hashes_N3: Hashes, rows_M: np.ndarray, held: HeldOut) -> Found:
         return joined(self._in_portion(hashes_N3, rows, held) for rows in portions(rows_M))
 
+    def occurring(self, hashes_N3: Hashes, held: HeldOut) -> np.ndarray:
+        """Which sides of the held-out pairs are in the split, (H, 2)."""
+        found_H2 = np.zeros(held.lengths_H2.shape, bool)
+        for rows in portions(np.arange(len(hashes_N3))):
+            for side in (SOURCE, TARGET):
+                found_H2[:, side] |= np.isin(held.hashes_H3[:, side], hashes_N3[rows, side])
+        return found_H2 & (held.lengths_H2 >= self.shortest)
+
     def _in_portion(self, hashes_N3: Hashes, rows_P: np.ndarray, held: HeldOut) -> Found:
         """A note is twice the number of the held-out pair, and one more where it is the target that is the same."""
         notes_P = np.full(len(rows_P), -1)
