@@ -170,8 +170,8 @@ CORPORA: dict[str, tuple[Callable[[Path], object], str]] = {
     "shorter": (lambda data: cut_lines(data / "train.fr", 7), r"data/train.en has 300 lines and data/train.fr has 293"),
     "longer": (lambda data: add(data / "val.fr", b"de trop\n"), r"data/val.en has 40 lines and data/val.fr has 41"),
     "latin-1": (
-        lambda data: add(data / "train.fr", "été\n".encode("latin-1")),
-        r"data/train.fr, line 301: byte 1 of the line \(0xE9\) is not UTF-8.*iconv -f LATIN1",
+        lambda data: add(data / "val.en", b"summer\n") or add(data / "val.fr", "été\n".encode("latin-1")),
+        r"data/val.fr, line 41: target: byte 1 of the text \(0xE9\) is not UTF-8.*iconv -f LATIN1",
     ),
     "utf-16": (
         lambda data: (data / "test.en").write_bytes("The hen.\n".encode("utf-16")),
@@ -179,7 +179,7 @@ CORPORA: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "empty": (lambda data: empty(data / "train.en", data / "train.fr"), "train.fr.* holds no sentence pair"),
     "empty validation": (lambda data: empty(data / "val.en", data / "val.fr"), "val.fr.* holds no sentence pair"),
-    "blank": (lambda data: blank(data / "train.en", data / "train.fr"), "The training split holds no text"),
+    "blank": (lambda data: blank(data / "train.en", data / "train.fr"), "None of the 200 training .* empty 200"),
     "missing": (lambda data: (data / "val.fr").unlink(), r"data/val.fr is not a file, nor is it with"),
     "folder": (lambda data: shutil.move(data / "val.fr", data / "moved") and (data / "val.fr").mkdir(), "data/val.fr"),
     "cut gzip": (lambda data: pack(data / "test.fr", keep=300), "data/test.fr.gz, line .* gzip data are damaged"),

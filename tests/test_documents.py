@@ -108,7 +108,7 @@ def test_a_large_memory_is_streamed(place):
     with open(path, "a") as file:
         file.write("<")
     found = read_tmx(path, "en", "fr")
-    assert next(found) == ("Sentence 0.", "Phrase 0.")  # long before the end, which is broken
+    assert next(found)[:2] == ("Sentence 0.", "Phrase 0.")  # long before the end, which is broken
 
 
 def test_xliff_along_and_against_its_direction(place):

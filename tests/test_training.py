@@ -523,6 +523,7 @@ def test_differences_are_the_leaves_that_differ():
 
 
 IDENTITIES = {
+    "cleaning.empty": {"_target_": "dragoman.text.cleaning.Empty"},
     "corpus.train_size": 299,
     "tokenizer.model_type": "bpe",
     "data.batch_tokens": 255,

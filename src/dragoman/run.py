@@ -20,7 +20,7 @@ FORMAT = 1  # of best.ckpt; a newer one is refused
 CONFIG, BEST, LAST, PREVIOUS, SCORES = "config.yaml", "best.ckpt", "last.ckpt", "last-previous.ckpt", "scores.json"
 
 # What makes two runs the same run: a second start with another of these is refused, all else may change.
-IDENTITY = ("corpus", "tokenizer", "data", "model", "optimizer", "schedule", "seed", "label_smoothing")
+IDENTITY = ("corpus", "cleaning", "tokenizer", "data", "model", "optimizer", "schedule", "seed", "label_smoothing")
 IDENTITY_OF_TRAINER = ("precision", "accumulate_grad_batches", "gradient_clip_val")
 
 
@@ -84,7 +84,7 @@ class Run:
 
     def corpus(self) -> Any:
         """The corpus that the run was trained on; reads it only when asked for a split."""
-        from dragoman.text.corpus import Corpus  # here: it loads datasets, for which a translation need not wait
+        from dragoman.text.base import Corpus  # here: it loads datasets, for which a translation need not wait
 
         return _build_own(self._part("corpus"), Corpus, "corpus")
 
@@ -166,6 +166,8 @@ def identity(config: dict[str, Any]) -> dict[str, Any]:
     """The part of a configuration that makes a run what it is."""
     trainer = config.get("trainer") or {}
     own = {key: config.get(key) for key in IDENTITY}
+    # A rule that is switched off is as one that a run of an earlier version did not know.
+    own["cleaning"] = {name: rule for name, rule in (own["cleaning"] or {}).items() if rule is not None}
     return own | {"trainer": {key: trainer.get(key) for key in IDENTITY_OF_TRAINER}}
 
 

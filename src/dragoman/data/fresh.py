@@ -19,8 +19,10 @@ from dragoman.data.draws import Draws
 from dragoman.data.reading import ENOUGH, Fetching, Reading, draws_of, tell
 from dragoman.data.sampler import Place, Position, batches_of, last_begun
 from dragoman.errors import InputError
-from dragoman.text.corpus import Corpus
-from dragoman.text.splits import Proportions, Splits
+from dragoman.text.base import Corpus
+from dragoman.text.quarantine import Cleaned
+from dragoman.text.screening import Watch
+from dragoman.text.splits import Proportions, SplitName, Splits
 from dragoman.text.tokenizer import Tokenizer, Tokenizers
 
 SHARD = 1 << 15  # pairs of each process
@@ -49,16 +51,16 @@ class StoredText:
 class ReadText:
     """A corpus that is read from its beginning to its end in each epoch."""
 
-    def __init__(self, pairs: Callable[[], Iterator[tuple[str, str]]]) -> None:
+    def __init__(self, pairs: Callable[[], Iterator[Any]]) -> None:
         self.pairs = pairs
-        self.epoch = self.following = -1
+        self.epoch = self.passed = -1
 
     def shard(self, epoch: int, number: int, rank: int, world: int) -> Texts:
-        if epoch != self.epoch or number < self.following:
-            self.epoch, self.following, self.reader = epoch, 0, self.pairs()
-        skipped = (number - self.following) * SHARD * world
-        next(islice(self.reader, skipped, skipped), None)
-        self.following = number + 1
+        start = number * SHARD * world
+        if epoch != self.epoch or start < self.passed:
+            self.epoch, self.passed, self.reader = epoch, 0, self.pairs()
+        next(islice(self.reader, start - self.passed, start - self.passed), None)
+        self.passed = start + SHARD * world
         return list(islice(islice(self.reader, SHARD * world), rank, None, world))
 
 
@@ -91,8 +93,13 @@ class Sampled(Reading):
 class Streamed(Sampled):
     """The same, of a corpus that is read from beginning to end in each epoch and never kept."""
 
-    def splits(self, corpus: Corpus) -> Splits:
-        return Splits(corpus.stream("train"), corpus.split("validation"), corpus.split("test"))
+    def cleaned(self, corpus: Corpus, rules: dict[str, Any], watch: Watch) -> Cleaned:
+        if asked := [name for name, rule in rules.items() if rule is not None]:
+            raise InputError(f"data=streaming sets no pair aside (cleaning.{asked[0]} asks for it): set cleaning=none.")
+        held_out: tuple[SplitName, ...] = ("validation", "test")
+        if absent := [name for name in held_out if not corpus.given(name)]:
+            raise InputError(f"data=streaming cuts no split off a stream: give corpus.{absent[0]}.")
+        return Cleaned(Splits(corpus.stream("train"), *map(corpus.split, held_out)), None)
 
     def lines(self, text: Any, side: int) -> Iterator[str]:
         return (pair[side] for pair in islice(text(), ENOUGH))

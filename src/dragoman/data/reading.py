@@ -11,8 +11,10 @@ from datasets import Dataset
 from dragoman.data.batch import Batch
 from dragoman.data.draws import Draws, shares
 from dragoman.data.sampler import Place, Position, useful_share
-from dragoman.text.corpus import Corpus
-from dragoman.text.splits import Proportions, Splits, part_sizes
+from dragoman.text.base import Corpus
+from dragoman.text.quarantine import Cleaned, clean
+from dragoman.text.screening import Watch
+from dragoman.text.splits import Proportions, part_sizes
 from dragoman.text.tokenizer import SentencePiece, Tokenizers
 
 log = logging.getLogger("dragoman")
@@ -53,9 +55,9 @@ class Reading(ABC):
         self.batch_tokens = batch_tokens
         self.max_length = max_length
 
-    def splits(self, corpus: Corpus) -> Splits:
-        """The text."""
-        return corpus.splits()
+    def cleaned(self, corpus: Corpus, rules: dict[str, Any], watch: Watch) -> Cleaned:
+        """The text, without what the rules reject."""
+        return clean(corpus, rules, watch)
 
     def lines(self, text: Any, side: int) -> Iterator[str]:
         """Of the source (0) or the target (1), at even distances, what is enough to learn a tokenizer from."""

@@ -1,82 +1,22 @@
-"""A corpus: three `Dataset` splits of sentence pairs, each with the text columns `source` and `target`.
+"""The kinds of corpora: one class per kind of place that sentence pairs come from.
 
-One class per kind of place that sentence pairs come from. How a format is read stands in `readers.py`, how what was
-read is kept in `store.py`. Nothing here knows of tokens: a pair with an empty side is a pair.
+How a format is read stands in `readers.py`, how what was read is kept in `store.py`.
 """
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
-from itertools import chain
+from abc import abstractmethod
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import get_args, get_origin
 
 from datasets import Dataset
 
 from dragoman.errors import InputError
 from dragoman.text import pocket
-from dragoman.text.lines import read_parallel
+from dragoman.text.base import Corpus, FileCorpus, OneOrMore, Reader, as_files, as_list, one_by_one
 from dragoman.text.packing import SUFFIXES
-from dragoman.text.readers import Column, Pairs, read_csv, read_jsonl, read_parquet, read_tsv
-from dragoman.text.splits import Proportions, SplitName, Splits, cut
-from dragoman.text.store import FEATURES, fingerprint, store
-
-OneOrMore = str | list[str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Corpus(ABC):
-    """Sentence pairs of two languages in three splits.
-
-    A validation or test split that is not given is cut off the training split: `validation_size` and `test_size` pairs
-    at random, the same ones for the same `seed` and training split. Test is drawn first and so does not depend on
-    whether a validation split is given.
-    """
-
-    source_language: str
-    target_language: str
-    validation_size: int
-    test_size: int
-    seed: int
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not _fits(value, field.type):
-                kind = getattr(field.type, "__name__", field.type)
-                raise InputError(
-                    f"corpus.{field.name} is {value!r}, but must be {kind} (in YAML, quote a text like no or 1)."
-                )
-
-    def given(self, name: SplitName) -> bool:
-        """Whether the split has a place of its own, from which `read` can read it: here, the key of its name is set."""
-        return getattr(self, name) is not None
-
-    @abstractmethod
-    def read(self, name: SplitName) -> Dataset:
-        """A split that is given, as it is there."""
-
-    def proportions(self) -> Proportions:
-        """How much an epoch of training takes of each part of the training split."""
-        return Proportions()
-
-    def splits(self) -> Splits:
-        """All three; the training split is read once."""
-        parts = self._with_cuts()
-        return Splits(
-            train=parts["train"],
-            validation=parts["validation"] if "validation" in parts else self.read("validation"),
-            test=parts["test"] if "test" in parts else self.read("test"),
-        )
-
-    def split(self, name: SplitName) -> Dataset:
-        """One of the three, reading no other split but the training split where this one is cut off it."""
-        return self.read(name) if name != "train" and self.given(name) else self._with_cuts()[name]
-
-    def _with_cuts(self) -> dict[SplitName, Dataset]:
-        sizes: dict[SplitName, int] = {"test": self.test_size, "validation": self.validation_size}
-        absent = {name: size for name, size in sizes.items() if not self.given(name)}
-        train = self.read("train")
-        return cut(train, absent, self.seed) if absent else {"train": train}
+from dragoman.text.readers import Column, Pairs, read_csv, read_jsonl, read_parquet, read_text, read_tsv
+from dragoman.text.splits import SplitName
+from dragoman.text.store import FEATURES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,12 +39,13 @@ class Pocket(Corpus):
             )
         english, french = zip(*pocket.generate(name, size=sizes[name], seed=self.seed), strict=True)
         sides = {"en": english, "fr": french}
-        columns = {"source": list(sides[self.source_language]), "target": list(sides[self.target_language])}
-        return Dataset.from_dict(columns, features=FEATURES)
+        origins = [f"pocket {name}:{number}" for number in range(1, sizes[name] + 1)]
+        columns = sides[self.source_language], sides[self.target_language], origins, [None] * sizes[name]
+        return Dataset.from_dict(dict(zip(FEATURES, map(list, columns), strict=True)), features=FEATURES)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Folder(Corpus):
+class Folder(FileCorpus):
     """Parallel text files `<folder>/<stem>.<language>`, plain or packed; the plain one if there are both."""
 
     folder: str
@@ -112,11 +53,11 @@ class Folder(Corpus):
     validation: OneOrMore | None
     test: OneOrMore | None
 
-    def read(self, name: SplitName) -> Dataset:
+    def reader(self, name: SplitName) -> Reader:
         stems = as_list(getattr(self, name), f"corpus.{name}")
         sources = [self._file(stem, self.source_language) for stem in stems]
         targets = [self._file(stem, self.target_language) for stem in stems]
-        return _store_parallel(sources, targets, f"corpus.{name}")
+        return parallel(sources, targets)
 
     def _file(self, stem: str, language: str) -> Path:
         plain = Path(self.folder) / f"{stem}.{language}"
@@ -131,7 +72,7 @@ class Folder(Corpus):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Files(Corpus):
+class Files(FileCorpus):
     """Parallel text files, named one by one: the first source file goes with the first target file, and so on."""
 
     train_source: OneOrMore
@@ -147,17 +88,17 @@ class Files(Corpus):
             raise InputError(f"Only one of corpus.{source} and corpus.{target} is given; give both or neither.")
         return getattr(self, source) is not None
 
-    def read(self, name: SplitName) -> Dataset:
+    def reader(self, name: SplitName) -> Reader:
         source, target = f"corpus.{name}_source", f"corpus.{name}_target"
         sources = as_files(getattr(self, f"{name}_source"), source)
         targets = as_files(getattr(self, f"{name}_target"), target)
         if len(sources) != len(targets):
             raise InputError(f"{source} names {len(sources)} files and {target} {len(targets)}; give as many of each.")
-        return _store_parallel(sources, targets, f"corpus.{name}")
+        return parallel(sources, targets)
 
 
 @dataclass(frozen=True, kw_only=True)
-class OneFile(Corpus):
+class OneFile(FileCorpus):
     """Files that hold both sides of their pairs; the subclass knows the format."""
 
     train: OneOrMore
@@ -176,10 +117,9 @@ class OneFile(Corpus):
         """The files of a split."""
         return as_files(getattr(self, name), f"corpus.{name}")
 
-    def read(self, name: SplitName) -> Dataset:
+    def reader(self, name: SplitName) -> Reader:
         paths = self.paths(name)
-        key = fingerprint(paths, type(self).__name__, *self.manner())
-        return store(lambda: chain.from_iterable(map(self.pairs, paths)), key, listed(f"corpus.{name}", paths))
+        return Reader(paths, partial(one_by_one, self.pairs, paths), (type(self).__name__, *self.manner()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,33 +161,6 @@ class Parquet(Table):
         return read_parquet(path, str(self.source_column), str(self.target_column))
 
 
-def _store_parallel(sources: list[Path], targets: list[Path], key: str) -> Dataset:
-    def pairs() -> Pairs:
-        return chain.from_iterable(map(read_parallel, sources, targets))
-
-    return store(pairs, fingerprint([*sources, *targets], "parallel"), listed(key, [*sources, *targets]))
-
-
-def _fits(value: object, annotation: object) -> bool:
-    kinds = get_args(annotation) or (annotation,)
-    return isinstance(value, tuple(get_origin(kind) or kind for kind in kinds)) and not isinstance(value, bool)
-
-
-def as_files(value: OneOrMore, key: str) -> list[Path]:
-    paths = [Path(name) for name in as_list(value, key)]
-    for path in paths:
-        if not path.is_file():
-            what = "is a folder or a device, not a file" if path.exists() else "does not exist"
-            raise InputError(f"{path} {what}; set {key} (relative paths start at {Path.cwd()}).")
-    return paths
-
-
-def as_list(value: OneOrMore, key: str) -> list[str]:
-    names = [value] if isinstance(value, str) else value
-    if not names or not all(isinstance(name, str) and name for name in names):
-        raise InputError(f"{key} is {value!r}, but must be a name or a list of names.")
-    return names
-
-
-def listed(key: str, paths: list[Path]) -> str:
-    return f"{key} ({', '.join(map(str, paths))})"
+def parallel(sources: list[Path], targets: list[Path]) -> Reader:
+    """Text files side by side."""
+    return Reader([*sources, *targets], partial(one_by_one, read_text, sources, targets), ("parallel",))

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dragoman.errors import InputError
-from dragoman.text.corpus import OneFile, Table, as_files, as_list
+from dragoman.text.base import as_files, as_list
+from dragoman.text.corpus import OneFile, Table
 from dragoman.text.interchange import read_gettext, read_tmx, read_xliff, read_xlsx
 from dragoman.text.readers import Pairs
 from dragoman.text.splits import SplitName

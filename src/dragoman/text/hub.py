@@ -1,16 +1,19 @@
 """Data sets of the Hugging Face hub, or local folders in the same shape, as text columns; none of their code is run."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow.compute
 from datasets import Dataset, Value, load_dataset
 from datasets.exceptions import DatasetGenerationError
 
 from dragoman.errors import InputError
-from dragoman.text.corpus import Corpus
+from dragoman.text.base import Corpus
 from dragoman.text.hashes import cache_folder
-from dragoman.text.readers import SET_COLUMNS, unknown_column
+from dragoman.text.readers import SET_COLUMNS, Pair, Pairs, sides, unknown_column
 from dragoman.text.splits import SplitName
 from dragoman.text.store import FEATURES, fingerprint, quiet
 
@@ -37,6 +40,25 @@ class Hub(Corpus):
             source=self.source_column,
             target=self.target_column,
         )
+
+    def stream(self, name: SplitName) -> Callable[[], Pairs]:
+        return partial(records, self.dataset, self.configuration, getattr(self, name), self.columns())
+
+    def columns(self) -> tuple[str, str]:
+        """Of the source and the target."""
+        return self.source_column, self.target_column
+
+
+def records(dataset: str, configuration: str | None, split: str, columns: tuple[str, str]) -> Pairs:
+    """The pairs of one split as the hub sends them, kept nowhere."""
+    place = f"{dataset} {split}"
+    try:
+        for number, record in enumerate(load_dataset(dataset, configuration, split=split, streaming=True), start=1):
+            yield Pair(*sides(record, *columns), f"{place}:{number}")
+    except InputError as error:
+        raise InputError(f"{place}:{number}: {error}") from None
+    except Exception as error:
+        raise InputError(_unloadable(dataset, configuration, error)) from error
 
 
 def load(dataset: str, *, configuration: str | None, split: str, source: str, target: str) -> Dataset:
@@ -83,9 +105,14 @@ def _texts(table: Dataset, source: str, target: str, place: str) -> Dataset:
         if column not in table.column_names:
             raise unknown_column(column, table.column_names, place)
         _require_text(table, column, place)
-    table = table.select_columns([source, target]).rename_columns({source: "source", target: "target"})
+    table = table.select_columns([source, target])
+
+    def pairs(batch: dict[str, list[str]], rows: list[int]) -> dict[str, list[Any]]:
+        origins = [f"{place.rstrip(',')}:{row + 1}" for row in rows]
+        return {"source": batch[source], "target": batch[target], "origin": origins, "flaw": [None] * len(rows)}
+
     with quiet():
-        return table if table.features == FEATURES else table.cast(FEATURES)
+        return table.map(pairs, batched=True, with_indices=True, remove_columns=table.column_names, features=FEATURES)
 
 
 def _require_text(table: Dataset, column: str, place: str) -> None:

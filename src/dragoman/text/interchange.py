@@ -5,7 +5,7 @@ none; what is inside inline codes (bpt, ept, it, ph, ut) is the code of another 
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 from zipfile import BadZipFile, ZipFile
@@ -13,7 +13,7 @@ from zipfile import BadZipFile, ZipFile
 from dragoman.errors import InputError
 from dragoman.text.lines import open_bytes
 from dragoman.text.packing import TOOLS, Damaged, unpack
-from dragoman.text.readers import Column, Pairs, pairs_of_cells, text_of
+from dragoman.text.readers import Column, Pair, Pairs, pairs_of_cells, text_of
 
 CODES = frozenset(["bpt", "ept", "it", "ph", "ut"])  # inline elements whose content is not text
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
@@ -33,7 +33,7 @@ def read_tmx(path: Path, source: str, target: str) -> Pairs:
                 texts.setdefault(codes[-1], _text_in(segment, path))
         return dict.fromkeys(codes, "") | texts
 
-    yield from _pairs_of_units(path, source, target, map(variants, _elements(path, "tu")))
+    yield from _pairs_of_units(path, source, target, variants, _elements(path, "tu"))
 
 
 def read_xliff(path: Path, source: str, target: str) -> Pairs:
@@ -44,16 +44,19 @@ def read_xliff(path: Path, source: str, target: str) -> Pairs:
         texts = ["" if side is None else _text_in(side, path) for side in sides]
         return dict(zip(_xliff_languages(unit), texts, strict=True))
 
-    yield from _pairs_of_units(path, source, target, map(variants, _elements(path, "trans-unit", "segment")))
+    yield from _pairs_of_units(path, source, target, variants, _elements(path, "trans-unit", "segment"))
 
 
-def _pairs_of_units(path: Path, source: str, target: str, units: Iterable[dict[str, str]]) -> Pairs:
+def _pairs_of_units(
+    path: Path, source: str, target: str, variants: Callable[[Any], dict[str, str]], units: Iterable[Any]
+) -> Pairs:
     """Of units as language → text, those that have a text in both languages; a file without any is an error."""
     seen: set[str] = set()
     found = False
-    for variants in units:
-        seen.update(variants)
-        pair = _side(variants, source), _side(variants, target)
+    for unit in units:
+        texts = variants(unit)
+        seen.update(texts)
+        pair = Pair(_side(texts, source), _side(texts, target), f"{path}:{unit.sourceline}")
         if all(pair):
             found = True
             yield pair
@@ -78,14 +81,15 @@ def read_gettext(path: Path, msgid: str, source: str, target: str) -> Pairs:
     except (OSError, UnicodeError, ValueError) as error:
         told = " ".join(str(error).split()).removeprefix(f"{path}: ")
         raise InputError(f"{path} cannot be read as a gettext catalogue ({told}); mend it, or leave it out.") from error
-    for entry in entries:
+    for number, entry in enumerate(entries, start=1):
         if entry.obsolete or "fuzzy" in entry.flags:
             continue
         forms = [entry.msgstr_plural[number] for number in sorted(entry.msgstr_plural)] or [entry.msgstr]
         ids = [entry.msgid, entry.msgid_plural] if entry.msgid_plural else [entry.msgid]
         for text, translation in zip(ids, (forms[0], forms[-1]), strict=False):
             if text.strip() and translation.strip():
-                yield (text, translation) if msgid == source else (translation, text)
+                origin = f"{path}:{number if path.suffix == '.mo' else entry.linenum}"  # .mo files have no lines
+                yield Pair(text, translation, origin) if msgid == source else Pair(translation, text, origin)
 
 
 def read_xlsx(path: Path, sheet: str | None, source: Column, target: Column) -> Pairs:

@@ -17,18 +17,19 @@ from dragoman.errors import InputError
 from dragoman.files import replacing
 from dragoman.text.packing import TOOLS, Damaged, pack, unpack
 
+ESCAPED = "surrogateescape"  # bytes that are not UTF-8 as lone surrogates, which no text holds (PEP 383)
 LONGEST = 1 << 26  # bytes of a line: what unpacks to more is no text but an accident, or an attack
 
 
-def read_lines(path: str | Path) -> Iterator[str]:
+def read_lines(path: str | Path, errors: str = "strict") -> Iterator[str]:
     """The lines of a UTF-8 file, plain, `.gz`, `.xz` or `.zst`, one at a time: see `decode_lines`."""
     with open_bytes(path) as stream:
-        yield from decode_lines(unpack(stream, Path(path).suffix), str(path))
+        yield from decode_lines(unpack(stream, Path(path).suffix), str(path), errors)
 
 
-def read_parallel(source: str | Path, target: str | Path) -> Iterator[tuple[str, str]]:
+def read_parallel(source: str | Path, target: str | Path, errors: str = "strict") -> Iterator[tuple[str, str]]:
     """The lines of two files side by side; files of unequal length are an InputError with both counts."""
-    sources, targets = read_lines(source), read_lines(target)
+    sources, targets = read_lines(source, errors), read_lines(target, errors)
     for before, (ours, theirs) in enumerate(zip_longest(sources, targets)):
         if ours is None or theirs is None:
             source_count = before + (ours is not None) + sum(1 for _ in sources)
@@ -40,20 +41,20 @@ def read_parallel(source: str | Path, target: str | Path) -> Iterator[tuple[str,
         yield ours, theirs
 
 
-def decode_lines(stream: BinaryIO, name: str) -> Iterator[str]:
+def decode_lines(stream: BinaryIO, name: str, errors: str = "strict") -> Iterator[str]:
     """The lines of a byte stream, without their line ends ("\\n" or "\\r\\n") and without a leading byte order mark.
 
     `name` stands for the stream in error messages. The stream is read as the lines are asked for; a last line without
     "\\n" counts. Bytes that are not UTF-8, damaged packed data and a line of over `LONGEST` bytes are an InputError
-    that names the line.
+    that names the line. With `errors` as `ESCAPED` such bytes become surrogates; a UTF-16 file is refused all the same.
     """
     for number, raw in enumerate(_raw_lines(stream, name), start=1):
         if number == 1:
             raw = raw.removeprefix(codecs.BOM_UTF8)
+        utf16 = number == 1 and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         try:
-            line = raw.decode("utf-8")
+            line = raw.decode("utf-8", "strict" if utf16 else errors)
         except UnicodeDecodeError as error:
-            utf16 = number == 1 and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
             raise InputError(
                 f"{name}, line {number}: byte {error.start + 1} of the line (0x{raw[error.start]:02X}) is not UTF-8; "
                 f"convert it, for example with `iconv -f {'UTF-16' if utf16 else 'LATIN1'} -t UTF-8`."

@@ -12,23 +12,38 @@ import reprlib
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow
 import pyarrow.parquet
 
 from dragoman.errors import InputError
-from dragoman.text.lines import read_lines
+from dragoman.text.lines import ESCAPED, read_lines, read_parallel
 
-Pairs = Iterator[tuple[str, str]]
+
+class Pair(NamedTuple):
+    """A sentence, its translation, and where they stand: "train.tsv:17". May hold what `ESCAPED` makes of bad bytes."""
+
+    source: str
+    target: str
+    origin: str
+
+
+Pairs = Iterator[Pair]
 Column = str | int
 
 SET_COLUMNS = "set corpus.source_column and corpus.target_column"
 
 
+def read_text(source: Path, target: Path) -> Pairs:
+    """Two files, line n of one the translation of line n of the other; of a bad line the origin names its own file."""
+    for number, (ours, theirs) in enumerate(read_parallel(source, target, ESCAPED), start=1):
+        yield Pair(ours, theirs, f"{source if flaw_of(theirs) is None else target}:{number}")
+
+
 def read_tsv(path: Path, source: Column, target: Column) -> Pairs:
     """Lines cut at every tab, without quoting; columns by name, then line 1 is the header, or by number from 1."""
-    rows = ((number, line.split("\t")) for number, line in enumerate(read_lines(path), start=1))
+    rows = ((number, line.split("\t")) for number, line in enumerate(read_lines(path, ESCAPED), start=1))
     yield from pairs_of_cells(path, rows, source, target)
 
 
@@ -39,13 +54,13 @@ def read_csv(path: Path, source: Column, target: Column) -> Pairs:
 
 def read_jsonl(path: Path, source: str, target: str) -> Pairs:
     """One JSON object a line, blank lines skipped; columns by name or, in nested objects, by dotted path."""
-    for number, line in enumerate(read_lines(path), start=1):
+    for number, line in enumerate(read_lines(path, ESCAPED), start=1):
         if line.strip():
             try:
-                record = _parse_object(line)
-                yield text_of(_value(record, source), source), text_of(_value(record, target), target)
+                found = sides(_parse_object(line), source, target)
             except InputError as error:
                 raise InputError(f"{path}, line {number}: {error}") from None
+            yield Pair(*found, f"{path}:{number}")
 
 
 def read_parquet(path: Path, source: str, target: str) -> Pairs:
@@ -54,7 +69,7 @@ def read_parquet(path: Path, source: str, target: str) -> Pairs:
     try:
         for record in _parquet_records(path, source, target):
             number += 1
-            yield text_of(_value(record, source), source), text_of(_value(record, target), target)
+            yield Pair(*sides(record, source, target), f"{path}:{number}")
     except InputError as error:
         raise InputError(f"{path}, row {number}: {error}" if number else str(error)) from None
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -83,7 +98,7 @@ def _parquet_records(path: Path, source: str, target: str) -> Iterator[dict[str,
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader((line + "\n" for line in read_lines(path)), strict=True)
+    reader = csv.reader((line + "\n" for line in read_lines(path, ESCAPED)), strict=True)
     width = None
     while True:
         # Where the row starts: a quoted cell may run over several lines.
@@ -126,7 +141,7 @@ def pairs_of_cells(
                 f"{path}, {row} {number} has {len(cells)} columns, but column {needed} is asked for; "
                 f"mend the {row}, or {SET_COLUMNS}."
             )
-        yield cells[first], cells[second]
+        yield Pair(cells[first], cells[second], f"{path}:{number}")
 
 
 def _position(header: list[str], column: Column, path: Path) -> int:
@@ -145,6 +160,11 @@ def _parse_object(line: str) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise InputError(f"{reprlib.repr(record)} is not a JSON object; write one JSON object per line.")
     return record
+
+
+def sides(record: dict[str, Any], source: str, target: str) -> tuple[str, str]:
+    """The texts of two columns, by name or, in structures, by dotted path."""
+    return text_of(_value(record, source), source), text_of(_value(record, target), target)
 
 
 def _value(record: dict[str, Any], column: str) -> object:
@@ -173,9 +193,19 @@ def text_of(value: object, column: str) -> str:
     if not isinstance(value, str):
         raise InputError(f"column {column!r} holds {reprlib.repr(value)}, which is not text; mend or remove the row.")
     try:
-        value.encode("utf-8")
+        value.encode("utf-8", ESCAPED)
     except UnicodeEncodeError:
         raise InputError(
             f"column {column!r} holds half a character (a lone surrogate); mend or remove the row."
         ) from None
     return value
+
+
+def flaw_of(text: str) -> str | None:
+    """What keeps a text that was read with `ESCAPED` from being one; None if nothing does."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        before = len(text[: error.start].encode("utf-8"))
+        return f"byte {before + 1} of the text (0x{ord(text[error.start]) - 0xDC00:02X}) is not UTF-8"
+    return None

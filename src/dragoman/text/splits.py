@@ -1,14 +1,17 @@
 """The three splits of a corpus, and the seeded cut that makes the absent ones out of the training split."""
 
 import hashlib
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
+import pyarrow.compute
 from datasets import Dataset
 
 from dragoman.errors import InputError
 
 SplitName = Literal["train", "validation", "test"]
+Sift = Callable[[SplitName, Dataset], Dataset]  # a split as it was read → what is wanted of it
 
 
 class Splits(NamedTuple):
@@ -38,6 +41,32 @@ def part_sizes(text: Dataset, parts: int) -> list[int]:
     for columns in text.select_columns(["part"]).with_format("numpy").iter(1 << 18):
         sizes += np.bincount(columns["part"], minlength=parts)
     return sizes.tolist()
+
+
+def texts_alone(name: SplitName, split: Dataset) -> Dataset:
+    """Without the columns `origin` and `flaw`, if all is text; InputError with the first place that is not."""
+    return refuse_flaws(name, split).remove_columns("origin")
+
+
+def refuse_flaws(name: SplitName, split: Dataset) -> Dataset:
+    """The same with `origin`."""
+    sound, flawed = set_aside(split)
+    if len(flawed):
+        path, _, number = flawed[0]["origin"].rpartition(":")
+        aside = ", or set such lines aside with cleaning=standard" if name == "train" else ""
+        raise InputError(
+            f"{path}, line {number}: {flawed[0]['flaw']}; convert it, for example with"
+            f" `iconv -f LATIN1 -t UTF-8`{aside}."
+        )
+    return sound
+
+
+def set_aside(split: Dataset) -> tuple[Dataset, Dataset]:
+    """The pairs that are text, without `flaw`, and those that are not."""
+    flaws = split.select_columns(["flaw"]).with_format("arrow")[:]["flaw"]
+    flawed = pyarrow.compute.is_valid(flaws).to_numpy() if flaws.null_count < len(flaws) else np.zeros(0, bool)
+    sound = split.select(np.flatnonzero(~flawed)) if flawed.any() else split
+    return sound.remove_columns("flaw"), split.select(np.flatnonzero(flawed))
 
 
 def cut(train: Dataset, sizes: dict[SplitName, int], seed: int) -> dict[SplitName, Dataset]:

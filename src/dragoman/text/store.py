@@ -19,23 +19,24 @@ from datasets.exceptions import DatasetGenerationError
 from dragoman.errors import InputError
 from dragoman.text import interchange, lines, packing, readers
 from dragoman.text.hashes import content_hash
-from dragoman.text.readers import Pairs
+from dragoman.text.readers import Pair, Pairs, flaw_of
 
-FEATURES = Features({"source": Value("string"), "target": Value("string")})
+# Where a pair stands, and what keeps it from being one: null for all that is text, else its texts are escaped.
+FEATURES = Features({name: Value("string") for name in ("source", "target", "origin", "flaw")})
 
 
 def store(pairs: Callable[[], Pairs], key: str, subject: str) -> Dataset:
-    """The pairs as a `Dataset` with the text columns `source` and `target`; `pairs` is called only if `key` is new.
+    """The pairs as a `Dataset` with the columns of `FEATURES`; `pairs` is called only if `key` is new.
 
     `subject` stands for the pairs in the error that tells that there are none.
     """
 
-    def rows() -> Iterator[dict[str, str]]:
-        source = None
-        for source, target in pairs():
-            yield {"source": source, "target": target}
+    def rows() -> Iterator[dict[str, str | None]]:
+        pair = None
+        for pair in pairs():
+            yield _row(pair)
         # Here and not after, or `datasets` would keep the empty corpus.
-        if source is None:
+        if pair is None:
             raise InputError(f"{subject} holds no sentence pair; give a file that does.")
 
     try:
@@ -45,10 +46,17 @@ def store(pairs: Callable[[], Pairs], key: str, subject: str) -> Dataset:
         if isinstance(error.__cause__, InputError):
             raise error.__cause__ from None
         if isinstance(error.__cause__, OSError):
-            raise _unusable_cache(error.__cause__) from error
+            raise unusable_cache(error.__cause__) from error
         raise
     except (OSError, ValueError) as error:
-        raise _unusable_cache(error) from error
+        raise unusable_cache(error) from error
+
+
+def _row(pair: Pair) -> dict[str, str | None]:
+    flaws = [f"{side}: {flaw}" for side in ("source", "target") if (flaw := flaw_of(getattr(pair, side)))]
+    # What has no UTF-8 form, a file's name among it, is kept as "\\xe9".
+    sound = (text.encode("utf-8", lines.ESCAPED).decode("utf-8", "backslashreplace") for text in pair)
+    return {**dict(zip(Pair._fields, sound, strict=True)), "flaw": "; ".join(flaws) or None}
 
 
 def fingerprint(paths: Iterable[Path], *facts: object) -> str:
@@ -80,7 +88,8 @@ def quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _unusable_cache(error: Exception) -> InputError:
+def unusable_cache(error: Exception) -> InputError:
+    """The error that tells where text could not be kept."""
     return InputError(
         f"The corpus cannot be kept in {datasets.config.HF_DATASETS_CACHE} ({error}); "
         "make room there, delete it, or set HF_DATASETS_CACHE to another folder."

@@ -42,6 +42,7 @@ def check_settings(config: dict[str, Any], folder: Path) -> None:
     examples = config["examples"]
     if not isinstance(examples, list) or not all(isinstance(one, str) for one in examples):
         raise InputError(f"`examples` is {examples!r}, but must be a list of sentences.")
+    build(config["cleaning"], path="cleaning")
     check_lengths(config)
     check_model(config)
     for callback in build(config["callbacks"], path="callbacks").values():
@@ -56,7 +57,10 @@ def check_settings(config: dict[str, Any], folder: Path) -> None:
 
 def check_model(config: dict[str, Any]) -> None:
     """Built without its numbers, so that what its constructor refuses is said before any text is read."""
-    build(config["tokenizer"], path="tokenizer")
+    symbols = build(config["tokenizer"], path="tokenizer").symbols
+    for name, tag in (config["corpus"].get("tags") or {}).items():
+        if tag not in symbols:
+            raise InputError(f"corpus.tags.{name} is {tag!r}, but no piece of its own: add it to `tokenizer.symbols`.")
     pieces = config["tokenizer"]["vocab_size"]
     for side in ("source", "target"):
         asked = config["model"][f"{side}_vocab_size"]

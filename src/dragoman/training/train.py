@@ -10,6 +10,7 @@ import lightning as L
 import torch
 
 from dragoman.build import build
+from dragoman.console import watched
 from dragoman.data.module import TranslationData
 from dragoman.data.reading import train_tokenizers
 from dragoman.errors import InputError
@@ -17,6 +18,7 @@ from dragoman.evaluation.evaluate import SOURCE, evaluate, read_scores
 from dragoman.evaluation.scores import Score, bleu
 from dragoman.run import LAST, PREVIOUS, SCORES, begin_run, continue_run, open_run
 from dragoman.text.lines import read_lines
+from dragoman.text.quarantine import hand_over
 from dragoman.text.splits import Splits
 from dragoman.training.checkpoints import Checkpoints
 from dragoman.training.precision import best_precision
@@ -49,12 +51,9 @@ def train(config: dict[str, Any], folder: Path) -> list[Score]:
     L.seed_everything(config["seed"], workers=True, verbose=False)
     reading = build(config["data"], path="data")
     corpus = build(config["corpus"], path="corpus")
-    splits = reading.splits(corpus)
-    tokenizers = (
-        run.tokenizers()
-        if run
-        else train_tokenizers(reading, splits.train, build(config["tokenizer"], path="tokenizer"))
-    )
+    splits, rejected = reading.cleaned(corpus, config["cleaning"], watched)
+    learner = build(config["tokenizer"], path="tokenizer")
+    tokenizers = run.tokenizers() if run else train_tokenizers(reading, splits.train, learner)
     workers = config["num_workers"]
     data = TranslationData(splits, tokenizers, reading, corpus.proportions(), seed=config["seed"], num_workers=workers)
     data.setup()
@@ -63,6 +62,8 @@ def train(config: dict[str, Any], folder: Path) -> list[Score]:
         begin_run(folder, config, tokenizers)
     else:
         continue_run(run, config)
+    if rejected:
+        hand_over(rejected, folder)
     (folder / SCORES).unlink(missing_ok=True)  # of the weights that are about to change
     fit(config, folder, data, task, last)
     return score_run(folder, splits, config)

@@ -1,0 +1,61 @@
+"""The whole visit to the doctor: read, examine, write report.html and report.json."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from dragoman.build import build
+from dragoman.doctor.examine import examine, read, rules_of
+from dragoman.doctor.page import page
+from dragoman.doctor.tally import Report
+from dragoman.doctor.vocabulary import learn
+from dragoman.errors import InputError
+from dragoman.files import write_text
+from dragoman.run import Run
+from dragoman.text.screening import Watch
+from dragoman.text.tokenizer import Tokenizers
+
+PAGE, NUMBERS = "report.html", "report.json"
+
+
+def consult(config: dict[str, Any], watch: Watch) -> Report:
+    """Examine the corpus that `config` describes; see configs/inspect_data.yaml."""
+    limit = whole_number(config, "examples", 0)
+    sample = whole_number(config, "tokenizer_pairs", 0)
+    corpus = build(config["corpus"], path="corpus")
+    rules, notes = rules_of(config["cleaning"])
+    tokenizers = Run(config["run"]).tokenizers() if config["run"] is not None else None
+    settings = build(config["tokenizer"], path="tokenizer")
+    splits, flawed = read(corpus)
+    if tokenizers is None and sample:
+        tokenizers = noting(notes, lambda: learn(splits.train, settings, sample))
+    report = examine(splits, flawed, rules, tokenizers, limit=limit, watch=watch)
+    report.languages = {side: getattr(corpus, f"{side}_language") for side in ("source", "target")}
+    report.notes = notes
+    return report
+
+
+def noting(notes: list[str], learned: Callable[[], Tokenizers]) -> Tokenizers | None:
+    """A tokenizer that cannot be learnt is one more thing to tell, and no reason not to tell the rest."""
+    try:
+        return learned()
+    except InputError as error:
+        notes.append(f"There is no tokenizer, so tokens are not counted: {error}")
+        return None
+
+
+def write(report: Report, folder: Path) -> None:
+    """Both files, each of them whole or not at all."""
+    numbers = json.dumps(asdict(report), ensure_ascii=False, indent=1)
+    written = page(report)
+    write_text(folder / NUMBERS, numbers + "\n")
+    write_text(folder / PAGE, written)
+
+
+def whole_number(config: dict[str, Any], key: str, lowest: int) -> int:
+    value = config[key]
+    if type(value) is not int or value < lowest:
+        raise InputError(f"`{key}` is {value!r}, but must be a whole number, at least {lowest}.")
+    return value

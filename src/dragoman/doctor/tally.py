@@ -1,0 +1,69 @@
+"""What the doctor writes down: counts, a few examples of each, lengths."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Example:
+    """A pair, where it stands, and what is wrong with it."""
+
+    origin: str
+    reason: str
+    source: str
+    target: str
+
+
+@dataclass
+class Finding:
+    """How many pairs a rule objects to, and the first few of them."""
+
+    count: int = 0
+    examples: list[Example] = field(default_factory=list)
+
+
+@dataclass
+class Side:
+    """One language of a split. Of tokens only where there is a tokenizer."""
+
+    words: int = 0
+    characters: int = 0
+    tokens: int | None = None
+    unknown: int | None = None  # tokens that are unknown, or bytes of a character without a piece
+    unseen: int | None = None  # tokens that the training split does not hold
+    lengths: dict[int, int] = field(default_factory=dict)  # words, or tokens where they are known → sentences
+
+    def add_lengths(self, lengths: list[int]) -> None:
+        """One sentence for each."""
+        for length in lengths:
+            self.lengths[length] = self.lengths.get(length, 0) + 1
+
+    def quantile(self, share: float) -> int:
+        """The length that `share` of the sentences do not exceed."""
+        total, below = sum(self.lengths.values()), 0
+        for length, count in sorted(self.lengths.items()):
+            below += count
+            if below >= share * total:
+                return length
+        return 0
+
+
+@dataclass
+class SplitReport:
+    """A split: its pairs, those among them that no rule objects to, both sides, and the findings by rule."""
+
+    pairs: int
+    sound: int = 0
+    sides: dict[str, Side] = field(default_factory=lambda: {"source": Side(), "target": Side()})
+    findings: dict[str, Finding] = field(default_factory=dict)
+
+
+@dataclass
+class Report:
+    """A corpus. `laws` says in a sentence what each rule objects to, `notes` what could not be examined, and why."""
+
+    laws: dict[str, str]
+    languages: dict[str, str] = field(default_factory=dict)  # by side
+    notes: list[str] = field(default_factory=list)
+    splits: dict[str, SplitReport] = field(default_factory=dict)
+    pieces: dict[str, int] = field(default_factory=dict)  # of the tokenizer of each side
+    pieces_in_use: dict[str, int] = field(default_factory=dict)  # those that the training split holds
