@@ -16,6 +16,7 @@ LITERAL = (
     "init",
     "output",
     "run_dir",
+    "tag",
     "corpus.folder",
     "corpus.dataset",
 )

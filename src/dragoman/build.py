@@ -42,6 +42,7 @@ OWN_CLASSES = frozenset(
         "dragoman.text.documents.Xliff",
         "dragoman.text.documents.Xlsx",
         "dragoman.text.hub.Hub",
+        "dragoman.text.synthetic.Synthetic",
         "dragoman.text.tokenizer.SentencePiece",
     }
 )
