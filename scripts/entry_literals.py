@@ -20,13 +20,7 @@ LITERAL = (
     "corpus.folder",
     "corpus.dataset",
 )
-MAY_BE_NULL = (
-    "corpus.train",
-    "corpus.validation*",
-    "corpus.test*",
-    "init",
-    "tag",
-)  # a split is then cut off, or absent
+MAY_BE_NULL = ("corpus.train", "corpus.validation*", "corpus.test*", "init", "tag")  # where null is no name
 LITERAL_LISTS = (
     "run",
     "freeze",

@@ -93,6 +93,17 @@ def test_a_corpus_reads_what_was_written(trained, mono):
         assert len(splits.validation) == 40
 
 
+def test_an_ensemble_synthesises_too(trained, mono):
+    both = f"run=[{trained.first},{trained.second}]"
+    done(call("synthesise", both, "source=mono.en", "as=distillation", *GREEDY, "output=out.tsv"))
+    done(synthesise(trained, *GREEDY, "output=one.tsv"))
+    assert len(json.loads(Path("out.tsv.json").read_text())["settings"]["run"]) == 2
+    together, alone = (dict(table(name)) for name in ("out.tsv", "one.tsv"))
+    shared = together.keys() & alone.keys()
+    assert len(shared) > 5
+    assert any(together[source] != alone[source] for source in shared)
+
+
 # --- What is rejected ---
 
 

@@ -185,7 +185,7 @@ def hurt(first: Path, folder: Path, key: str, value: Any) -> Path:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda first, folder: folder, "There is no run folder"),
+        (lambda first, folder: folder, "`init`: There is no run folder"),
         (lambda first, folder: hurt(first, folder, "tokenizer._target_", "os.system"), "not one of Dragoman's classes"),
         (lambda first, folder: hurt(first, folder, "model._target_", "os.system"), "not one of Dragoman's classes"),
         (lambda first, folder: hurt(first, folder, "model.dim", 32), "does not fit the model"),

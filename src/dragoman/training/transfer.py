@@ -26,7 +26,10 @@ def take_over(config: dict[str, Any], folder: Path) -> None:
         return
     if not isinstance(config["init"], str):
         raise InputError(f"`init` is {config['init']!r}, but must be the folder of one run, or null.")
-    run = Run(folder if is_begun(folder) else config["init"])
+    try:
+        run = Run(folder if is_begun(folder) else config["init"])
+    except InputError as error:
+        raise InputError(f"`init`: {error}") from error
     # What its version of Dragoman did not ask for yet is as it is configured here.
     config["tokenizer"] = config["tokenizer"] | run.tokenizer_config()
     build(config["tokenizer"], resolve=own_class, path=f"tokenizer of {run.folder}")
