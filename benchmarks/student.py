@@ -30,7 +30,7 @@ SEARCHES: dict[str, Search] = {
     "greedy": build_search({"_target_": "dragoman.search.Greedy", **LIMITS}),
 }
 COMPARED = (("beam 5", "beam 5"), ("greedy", "greedy"), ("beam 5", "greedy"))  # teacher's search, student's
-SENTENCES = {1: 32, 16: 128, 64: 512}  # in a batch → in a round
+SENTENCES = {1: 16, 16: 64, 64: 256}  # in a batch → in a round
 
 
 def seconds(run: Callable[[], object]) -> float:
