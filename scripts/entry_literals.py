@@ -16,11 +16,21 @@ LITERAL = (
     "init",
     "output",
     "run_dir",
+    "tag",
     "corpus.folder",
     "corpus.dataset",
 )
-MAY_BE_NULL = ("corpus.validation*", "corpus.test*")  # a split that is cut off the training split
-LITERAL_LISTS = ("run", "corpus.train", "corpus.validation", "corpus.test", "corpus.*_source", "corpus.*_target")
+MAY_BE_NULL = ("corpus.train", "corpus.validation*", "corpus.test*", "init", "tag")  # where null is no name
+LITERAL_LISTS = (
+    "run",
+    "freeze",
+    "corpus.train",
+    "corpus.synthetic",
+    "corpus.validation",
+    "corpus.test",
+    "corpus.*_source",
+    "corpus.*_target",
+)
 
 
 class Literals:

@@ -32,6 +32,7 @@ from dragoman.text.mixing import Mix
 from dragoman.text.pocket import generate
 from dragoman.text.readers import Pair
 from dragoman.text.splits import texts_alone
+from dragoman.text.synthetic import Synthetic
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "corpus"
 COMMON = {"source_language": "en", "target_language": "fr", "validation_size": 2, "test_size": 3, "seed": 5}
@@ -600,10 +601,11 @@ def test_quiet_gives_back_what_it_took() -> None:
 
 
 NAMES = [
-    "csv", "files", "folder", "gettext", "hub", "jsonl", "mix", "multi30k", "parquet", "pocket", "tmx", "tsv",
+    "csv", "files", "folder", "gettext", "hub", "jsonl", "mix", "multi30k", "parquet", "pocket", "synthetic",
+    "tmx", "tsv",
     "xliff", "xlsx",
 ]  # fmt: skip
-KINDS = (Csv, Files, Folder, Gettext, Hub, Jsonl, Mix, Parquet, Pocket, Tmx, Tsv, Xliff, Xlsx)
+KINDS = (Csv, Files, Folder, Gettext, Hub, Jsonl, Mix, Parquet, Pocket, Synthetic, Tmx, Tsv, Xliff, Xlsx)
 
 
 def test_every_class_has_a_configuration() -> None:

@@ -31,7 +31,9 @@ def prepared(command: str, number: int, trained, folder: Path) -> str:
     command = re.sub(r"^python scripts/(\w+)\.py", rf"{sys.executable} {SCRIPTS}/\1.py", command)
     command = re.sub(r"^sacrebleu", f"{sys.executable} -m sacrebleu", command)
     if "train.py" in command and "--help" not in command:
-        command = f"{command.replace('name=readme', '')} name=readme{number} {SMALL if own_data else SMALL_POCKET}"
+        # Weights of the tiny runs fit a model as wide as theirs.
+        small = SMALL.replace("dim=16", "dim=64") if "init=" in command else SMALL
+        command = f"{command.replace('name=readme', '')} name=readme{number} {small if own_data else SMALL_POCKET}"
     return command
 
 

@@ -536,6 +536,8 @@ IDENTITIES = {
     "trainer.precision": "bf16-mixed",
     "trainer.accumulate_grad_batches": 2,
     "trainer.gradient_clip_val": 0.5,
+    "init": "another",
+    "freeze": ["encoder.*"],
 }
 
 

@@ -43,6 +43,7 @@ OWN_CLASSES = frozenset(
         "dragoman.text.documents.Xlsx",
         "dragoman.text.hub.Hub",
         "dragoman.text.mixing.Mix",
+        "dragoman.text.synthetic.Synthetic",
         "dragoman.text.tokenizer.SentencePiece",
     }
 )

@@ -20,8 +20,13 @@ FORMAT = 1  # of best.ckpt; a newer one is refused
 CONFIG, BEST, LAST, PREVIOUS, SCORES = "config.yaml", "best.ckpt", "last.ckpt", "last-previous.ckpt", "scores.json"
 
 # What makes two runs the same run: a second start with another of these is refused, all else may change.
-IDENTITY = ("corpus", "cleaning", "tokenizer", "data", "model", "optimizer", "schedule", "seed", "label_smoothing")
+IDENTITY = (
+    *("corpus", "cleaning", "tokenizer", "data", "model", "optimizer", "schedule", "seed", "label_smoothing"),
+    *("init", "freeze"),
+)
 IDENTITY_OF_TRAINER = ("precision", "accumulate_grad_batches", "gradient_clip_val")
+STORED = "dragoman.data.stored.Stored"  # how a run read its text before there was a choice
+LATER: dict[str, Any] = {"freeze": []}  # keys that older runs lack, and what those runs did
 
 
 class PlainLoader(yaml.SafeLoader):
@@ -78,6 +83,10 @@ class Run:
                 )
         return tokenizers
 
+    def tokenizer_config(self) -> dict[str, Any]:
+        """How the tokenizers were made, for a run that takes them over."""
+        return self._part("tokenizer")
+
     def search(self) -> Search:
         """The search that the run was configured with."""
         return build_search(self._part("search"))
@@ -130,7 +139,7 @@ def open_run(folder: Path, config: dict[str, Any]) -> Run | None:
 
     A folder without weights or scores has nothing to lose: a start that was given up at once may be mended.
     """
-    if not any((folder / name).exists() for name in (BEST, LAST, PREVIOUS, SCORES)):
+    if not is_begun(folder):
         return None
     run = Run(folder)
     different = differences(identity(run.config), identity(config))
@@ -141,6 +150,11 @@ def open_run(folder: Path, config: dict[str, Any]) -> Run | None:
             f"{folder} holds another run ({changes}); choose another `name=`, or repeat its settings to continue it."
         )
     return run
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether the folder holds weights or scores."""
+    return any((folder / name).exists() for name in (BEST, LAST, PREVIOUS, SCORES))
 
 
 def begin_run(folder: Path, config: dict[str, Any], tokenizers: Tokenizers) -> None:
@@ -165,9 +179,10 @@ def continue_run(run: Run, config: dict[str, Any]) -> None:
 def identity(config: dict[str, Any]) -> dict[str, Any]:
     """The part of a configuration that makes a run what it is."""
     trainer = config.get("trainer") or {}
-    own = {key: config.get(key) for key in IDENTITY}
+    own = {key: config.get(key, LATER.get(key)) for key in IDENTITY}
     # A rule that is switched off is as one that a run of an earlier version did not know.
     own["cleaning"] = {name: rule for name, rule in (own["cleaning"] or {}).items() if rule is not None}
+    own["data"] = {"_target_": STORED} | (own["data"] or {})
     return own | {"trainer": {key: trainer.get(key) for key in IDENTITY_OF_TRAINER}}
 
 
@@ -209,7 +224,7 @@ def _write_config(path: Path, config: dict[str, Any]) -> None:
 
 def _read_config(path: Path) -> dict[str, Any]:
     if not path.parent.is_dir():
-        raise InputError(f"There is no run folder {path.parent}: give `run=` the folder that training made.")
+        raise InputError(f"There is no run folder {path.parent}: give the folder that a training made.")
     if not path.is_file():
         raise InputError(f"{path.parent} is not a run folder: it holds no {path.name}.")
     try:

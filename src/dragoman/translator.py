@@ -23,11 +23,18 @@ SENTENCE_END = re.compile(r"[.!?…。！？]['\"»”’)\]]*$")
 
 
 class Translation(NamedTuple):
-    """One translation of a line. `score` is the search's and `alignment` pairs of word numbers, source then target."""
+    """One translation of a line. `score` is the search's and `alignment` pairs of word numbers, source then target.
+
+    `log_probability` is natural, `tokens` are what it is a sum over, EOS included, and `at_limit` says whether the
+    search's length limit ended it.
+    """
 
     text: str
     score: float
     alignment: list[tuple[int, int]]
+    log_probability: float = 0.0
+    tokens: int = 0
+    at_limit: bool = False
 
 
 class Piece(NamedTuple):
@@ -95,10 +102,13 @@ class Translator:
         """The best translation of each line."""
         return [best[0].text for best in self.translate(lines)]
 
-    def translate(self, lines: Iterable[str], *, chunk: int = 4096) -> Iterator[list[Translation]]:
-        """The translations of each line, best first, as they come: `chunk` lines are read and sorted at a time."""
+    def translate(self, lines: Iterable[str], *, chunk: int = 4096, before: int = 0) -> Iterator[list[Translation]]:
+        """The translations of each line, best first, as they come: `chunk` lines are read and sorted at a time.
+
+        `before`: how many lines came before the first one, for the messages that number them.
+        """
         check_positive("chunk", chunk)
-        iterator = enumerate(lines, start=1)
+        iterator = enumerate(lines, start=before + 1)
         while numbered := list(islice(iterator, chunk)):
             yield from self._translate_chunk(numbered)
 
@@ -115,16 +125,18 @@ class Translator:
 
     def _translate_batch(self, pieces: list[Piece]) -> list[list[Translation]]:
         device = next(self.model.parameters()).device
-        found = self.search(self.model, pad_sources([piece.ids for piece in pieces]).to(device))
+        src_BS = pad_sources([piece.ids for piece in pieces]).to(device)
+        found, limits = self.search(self.model, src_BS), self.search.limits(self.model, src_BS).tolist()
         return [
-            [self._translation(piece, hypothesis) for hypothesis in hypotheses]
-            for piece, hypotheses in zip(pieces, found, strict=True)
+            [self._translation(piece, hypothesis, limit) for hypothesis in hypotheses]
+            for piece, hypotheses, limit in zip(pieces, found, limits, strict=True)
         ]
 
-    def _translation(self, piece: Piece, hypothesis: Hypothesis) -> Translation:
+    def _translation(self, piece: Piece, hypothesis: Hypothesis, limit: int) -> Translation:
         text = self.tokenizers.target.decode(hypothesis.ids)
+        tokens = len(hypothesis.ids) + 1
         pairs = align(self.model, self.tokenizers, piece.ids, piece.words, hypothesis.ids) if self.aligned else []
-        return Translation(text, hypothesis.score, pairs)
+        return Translation(text, hypothesis.score, pairs, hypothesis.log_probability, tokens, tokens >= limit)
 
     def _cut(self, number: int, line: str) -> list[Piece]:
         """One piece for an ordinary line, none for one without words, several for one that is too long."""
@@ -196,5 +208,10 @@ def join(parts: list[list[Translation]]) -> list[Translation]:
             alignment += [(source, target + words_before) for source, target in part.alignment]
             words_before += len(part.text.split())
         text = " ".join(part.text for part in same_rank if part.text)
-        whole.append(Translation(text, sum(part.score for part in same_rank), alignment))
+        score, log_probability, tokens = (
+            sum(values)
+            for values in zip(*((one.score, one.log_probability, one.tokens) for one in same_rank), strict=True)
+        )
+        at_limit = any(part.at_limit for part in same_rank)
+        whole.append(Translation(text, score, alignment, log_probability, tokens, at_limit))
     return whole

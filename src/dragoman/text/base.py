@@ -87,6 +87,11 @@ class Reader(NamedTuple):
     pairs: Callable[[], Pairs]
     facts: tuple[object, ...]
 
+    def before(self, other: "Reader") -> "Reader":
+        """Both, one after the other."""
+        pairs = partial(one_after_the_other, self.pairs, other.pairs)
+        return Reader(self.paths + other.paths, pairs, self.facts + other.facts)
+
 
 @dataclass(frozen=True, kw_only=True)
 class FileCorpus(Corpus):
@@ -107,6 +112,11 @@ class FileCorpus(Corpus):
 def one_by_one(read: Callable[..., Pairs], *paths: list[Path]) -> Pairs:
     """The pairs of files, or of couples of files, one after the other."""
     return chain.from_iterable(map(read, *paths))
+
+
+def one_after_the_other(*several: Callable[[], Pairs]) -> Pairs:
+    """All of the first, then all of the next."""
+    return chain.from_iterable(pairs() for pairs in several)
 
 
 def sound(pairs: Callable[[], Pairs]) -> Pairs:

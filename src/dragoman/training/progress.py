@@ -34,9 +34,12 @@ class ShowProgress(L.Callback):
         self.recent = ""
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        trained, frozen = (
+            sum(p.numel() for p in pl_module.parameters() if p.requires_grad is wanted) for wanted in (True, False)
+        )
         log.info(
-            "training %s parameters to step %s",
-            *(f"{sum(p.numel() for p in pl_module.parameters()):,}", f"{trainer.max_steps:,}"),
+            "training %s%s parameters to step %s",
+            *(f"{trained:,}", f" of {trained + frozen:,}" if frozen else "", f"{trainer.max_steps:,}"),
         )
         self.watching = ExitStack()
         self.kernels = self.watching.enter_context(kernels(pl_module))

@@ -10,6 +10,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from dragoman.attention import Attention
 from dragoman.build import build
 from dragoman.errors import InputError
+from dragoman.training.transfer import freeze
 
 # Numbers that no constructor looks at: key → lowest and highest value. Whole ones but for label smoothing.
 RANGES: dict[str, tuple[float, float]] = {
@@ -71,6 +72,7 @@ def check_model(config: dict[str, Any]) -> None:
             )
     with torch.device("meta"):
         model = build(config["model"], path="model")
+    freeze(model, config["freeze"])
     for name, part in model.named_modules():
         if isinstance(part, Attention) and not part.trains_on_cpu and config["trainer"]["accelerator"] == "cpu":
             raise InputError(

@@ -93,7 +93,7 @@ class TranslationTask(L.LightningModule):
         self.log("validation_loss", loss / tokens, logger=False, rank_zero_only=True)
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.make_optimizer(self.parameters())
+        optimizer = self.make_optimizer([one for one in self.parameters() if one.requires_grad])
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": self.make_schedule(optimizer), "interval": "step"},

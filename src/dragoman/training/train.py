@@ -16,7 +16,7 @@ from dragoman.data.reading import train_tokenizers
 from dragoman.errors import InputError
 from dragoman.evaluation.evaluate import SOURCE, evaluate, read_scores
 from dragoman.evaluation.scores import Score, bleu
-from dragoman.run import LAST, PREVIOUS, SCORES, begin_run, continue_run, open_run
+from dragoman.run import LAST, PREVIOUS, SCORES, Run, begin_run, continue_run, open_run
 from dragoman.text.lines import read_lines
 from dragoman.text.quarantine import hand_over
 from dragoman.text.splits import Splits
@@ -25,6 +25,7 @@ from dragoman.training.precision import best_precision
 from dragoman.training.scoring import ScoreTranslations
 from dragoman.training.settings import check_settings
 from dragoman.training.task import TranslationTask
+from dragoman.training.transfer import freeze, load_fitting, take_over
 from dragoman.translator import Translator
 
 log = logging.getLogger("dragoman")
@@ -38,6 +39,7 @@ def train(config: dict[str, Any], folder: Path) -> list[Score]:
     """
     quiet_lightning()
     config["trainer"]["precision"] = best_precision(config["trainer"]["precision"], config["trainer"]["accelerator"])
+    take_over(config, folder)
     check_settings(config, folder)
     run = open_run(folder, config)
     last = last_checkpoint(folder)
@@ -52,12 +54,13 @@ def train(config: dict[str, Any], folder: Path) -> list[Score]:
     reading = build(config["data"], path="data")
     corpus = build(config["corpus"], path="corpus")
     splits, rejected = reading.cleaned(corpus, config["cleaning"], watched)
-    learner = build(config["tokenizer"], path="tokenizer")
-    tokenizers = run.tokenizers() if run else train_tokenizers(reading, splits.train, learner)
+    other = Run(config["init"]) if config["init"] and not run else None
+    known, learner = run or other, build(config["tokenizer"], path="tokenizer")
+    tokenizers = known.tokenizers() if known else train_tokenizers(reading, splits.train, learner)
     workers = config["num_workers"]
     data = TranslationData(splits, tokenizers, reading, corpus.proportions(), seed=config["seed"], num_workers=workers)
     data.setup()
-    task = make_task(config)
+    task = make_task(config, other)
     if run is None:
         begin_run(folder, config, tokenizers)
     else:
@@ -69,8 +72,11 @@ def train(config: dict[str, Any], folder: Path) -> list[Score]:
     return score_run(folder, splits, config)
 
 
-def make_task(config: dict[str, Any]) -> TranslationTask:
-    """A new model, with its optimizer and schedule tried once: what they refuse is said before anything is written."""
+def make_task(config: dict[str, Any], other: Run | None) -> TranslationTask:
+    """A new model, with what fits of the other run's weights; optimizer and schedule are tried once.
+
+    What they refuse is so said before anything is written.
+    """
     task = TranslationTask(
         model=build(config["model"], path="model"),
         optimizer=build(config["optimizer"], path="optimizer"),
@@ -78,6 +84,9 @@ def make_task(config: dict[str, Any]) -> TranslationTask:
         label_smoothing=config["label_smoothing"],
         seed=config["seed"],
     )
+    if other:
+        load_fitting(task.model, other)
+    freeze(task.model, config["freeze"])
     task.configure_optimizers()
     return task
 

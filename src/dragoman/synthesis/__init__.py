@@ -1,0 +1,1 @@
+"""Parallel text that a translator makes: back-translation and distillation."""
