@@ -384,7 +384,7 @@ def test_with_no_rule_an_undecodable_line_ends_the_run_and_nothing_is_looked_at(
     with pytest.raises(InputError, match=r"t.tsv, line 2: source: byte 4 of the text \(0xE9\) is not UTF-8.*iconv"):
         clean(corpus, nothing, quietly)
     monkeypatch.setattr(quarantine, "screen", None)
-    monkeypatch.setattr(quarantine, "content_key", None)
+    monkeypatch.setattr(quarantine, "add_content", None)
     cleaned = clean(tsv(place / "t.tsv", [b"\t", b"\t"]), nothing, quietly)
     assert cleaned.quarantine is None
     assert cleaned.splits.train["source"][:] == ["", ""]

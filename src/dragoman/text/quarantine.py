@@ -46,8 +46,11 @@ def clean(corpus: Corpus, settings: dict[str, Any], watch: Watch) -> Cleaned:
         return Cleaned(corpus.splits(), None)
     flawed: list[Dataset] = []
     tolerant = any(isinstance(rule, Undecodable) for rule in rules.values())
+    digest = digest_of_rules(settings)
+    digest.update(repr(corpus).encode("utf-8", "backslashreplace"))  # what is cut off, among other things
 
     def sift(name: SplitName, split: Dataset) -> Dataset:
+        add_content(digest, split)
         if name != "train" or not tolerant:
             return refuse_flaws(name, split)
         sound, aside = set_aside(split)
@@ -56,8 +59,7 @@ def clean(corpus: Corpus, settings: dict[str, Any], watch: Watch) -> Cleaned:
 
     splits = corpus.splits(sift)
     held_out = datasets.concatenate_datasets([splits.validation, splits.test])
-    key = content_key([splits.train, held_out, *flawed], settings)
-    verdicts, quarantine = kept_in() / f"{key}.verdicts.npy", kept_in() / f"{key}.{QUARANTINE}"
+    verdicts, quarantine = (kept_in() / f"{digest.hexdigest()}.{name}" for name in ("verdicts.npy", QUARANTINE))
     rules_N = recalled(verdicts, len(splits.train)) if quarantine.is_file() else None
     if rules_N is None:
         rules_N = work_out(splits.train, held_out, flawed, rules, watch, (verdicts, quarantine))
@@ -126,13 +128,18 @@ def report(by_rule: dict[str, int], *, kept: int, quarantine: Path) -> None:
     log.info("cleaning: %s training pairs, %s kept%s", f"{pairs:,}", f"{kept:,}", f"; rejected by {told}" * bool(told))
 
 
-def content_key(parts: list[Dataset], settings: dict[str, Any]) -> str:
-    """SHA-256 over every text and its origin, the rules, their code and the libraries that they ask."""
+def digest_of_rules(settings: dict[str, Any]) -> Any:
+    """SHA-256 over the rules, their code and the libraries that they ask."""
     libraries = [version("ftfy"), version("py3langid"), unicodedata.unidata_version]
-    digest = hashlib.sha256(repr((settings, libraries, [len(part) for part in parts])).encode())
+    digest = hashlib.sha256(repr((settings, libraries)).encode())
     for module in (cleaning, copies, languages, screening):
         digest.update(Path(str(module.__file__)).read_bytes())
-    for part in parts:
-        for batch in part.iter(batch_size=screening.BATCH):
-            digest.update(repr(batch).encode("utf-8", "backslashreplace"))
-    return digest.hexdigest()
+    return digest
+
+
+def add_content(digest: Any, split: Dataset) -> None:
+    """Every text, its origin and its flaw."""
+    digest.update(f"{len(split)} pairs".encode())
+    for table in split.with_format("arrow").iter(batch_size=screening.BATCH):
+        for batch in table.combine_chunks().to_batches():
+            digest.update(batch.serialize())

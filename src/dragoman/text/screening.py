@@ -74,8 +74,9 @@ def origins(split: Dataset) -> Callable[[int], str]:
 def batches(split: Dataset, what: str, watch: Watch) -> Iterator[tuple[int, list[str], list[str]]]:
     """The number of the first row, and the two sides of some rows."""
     starts = range(0, len(split), BATCH)
+    texts = split.select_columns(["source", "target"])
     for start in watch(starts, what, len(starts)):
-        batch = split[start : start + BATCH]
+        batch = texts[start : start + BATCH]
         yield start, batch["source"], batch["target"]
 
 
