@@ -17,14 +17,13 @@ import datasets
 import numpy as np
 from datasets import Dataset
 
-from dragoman.build import build
 from dragoman.errors import InputError
 from dragoman.files import write_atomically
 from dragoman.text import cleaning, copies, languages, screening
 from dragoman.text.cleaning import Undecodable
 from dragoman.text.corpus import Corpus
 from dragoman.text.packing import pack
-from dragoman.text.screening import Rule, Watch, kept_in, objections, screen
+from dragoman.text.screening import Rule, Watch, kept_in, make_rules, objections, screen
 from dragoman.text.splits import SplitName, Splits, refuse_flaws, set_aside
 
 log = logging.getLogger("dragoman")
@@ -41,7 +40,7 @@ class Cleaned(NamedTuple):
 
 def clean(corpus: Corpus, settings: dict[str, Any], watch: Watch) -> Cleaned:
     """The corpus under the rules that `settings` configures; InputError if no training pair passes."""
-    rules = {name: rule for name, rule in build(settings, path="cleaning").items() if rule is not None}
+    rules = make_rules(settings)
     if not rules:
         return Cleaned(corpus.splits(), None)
     flawed: list[Dataset] = []
