@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from dragoman.build import build
 from dragoman.errors import InputError
 from dragoman.run import identity
-from dragoman.text import copies, quarantine
+from dragoman.text import copies, quarantine, screening
 from dragoman.text.cleaning import ControlCharacters, Empty, Identical, LengthRatio, Mojibake, OverLong, PairRule
 from dragoman.text.copies import Copies, HeldOut, Leaks, ManyTargets, hashes_of, normalised
 from dragoman.text.corpus import Tsv
@@ -385,7 +385,6 @@ def test_with_no_rule_an_undecodable_line_ends_the_run_and_nothing_is_looked_at(
     with pytest.raises(InputError, match=r"t.tsv, line 2: source: byte 4 of the text \(0xE9\) is not UTF-8.*iconv"):
         clean(corpus, nothing, quietly)
     monkeypatch.setattr(quarantine, "screen", None)
-    monkeypatch.setattr(quarantine, "content_key", None)
     cleaned = clean(tsv(place / "t.tsv", [b"\t", b"\t"]), nothing, quietly)
     assert cleaned.quarantine is None
     assert cleaned.splits.train["source"][:] == ["", ""]
@@ -422,17 +421,15 @@ def test_what_is_damaged_is_screened_anew(place, damage):
     assert np.load(verdicts).tolist() == [0, 2]
 
 
-@pytest.mark.parametrize("file", ["quarantine", "verdicts"])
-def test_a_full_disk_is_one_sentence_and_leaves_nothing(place, monkeypatch, file):
+@pytest.mark.parametrize(("place_of", "function"), [(quarantine, "write_rows"), (np, "save"), (screening, "hashes_of")])
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(place, monkeypatch, place_of, function):
     corpus = tsv(place / "t.tsv", [b"A dog.\tEin Hund.", b"\tx"])
 
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(quarantine, "write_rows" if file == "quarantine" else "np.save", full, raising=False)
-        if file == "verdicts":
-            patch.setattr(quarantine.np, "save", full)
+        patch.setattr(place_of, function, full)
         with pytest.raises(InputError, match=r"No space left on device.*HF_DATASETS_CACHE"):
             clean(corpus, strict(), quietly)
         kept = [path.name for path in cache_folder().iterdir()]
@@ -458,6 +455,8 @@ def test_a_corpus_of_which_nothing_is_left(place):
         ("cleaning.length_ratio.most=nan", "`most` is nan"),
         ("cleaning.length_ratio.most=three", "`most` is 'three', but must be a number"),
         ("cleaning.over_long.most=0", "`most` is 0"),
+        ("cleaning.over_long=100", "`cleaning.over_long` is 100, which is no rule"),
+        ("cleaning.empty=false", "`cleaning.empty` is False, which is no rule"),
         ("cleaning.identical.letters=-1", "`letters` is -1"),
         ("cleaning.script.share=1.5", "`share` is 1.5, but must be between 0 and 1"),
         ("cleaning.language.sure=0.2", "`sure` is 0.2, but must be between 0.5 and 1"),

@@ -14,7 +14,7 @@ import pytest
 
 from dragoman import files
 from dragoman.doctor.terminal import visible
-from scripts_for_tests import Answer, call, done, tree
+from scripts_for_tests import Answer, call, done, start, tree
 
 ENGLISH = product(
     ["The old", "The young", "Our friendly", "Their tired"], ["teacher", "farmer", "doctor", "neighbour", "painter"],
@@ -282,3 +282,12 @@ def test_no_character_that_is_shown_moves_the_cursor():
     shown = "".join(map(visible, characters()))
     assert "\x1b" not in shown
     assert shown.isprintable()
+
+
+def test_a_reader_that_leaves_is_no_error(place):
+    process = start("inspect_data", *write(place / "data"), "tokenizer_pairs=0", folder=place)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    process.wait(timeout=120)
+    assert (process.returncode, process.stderr.read()) == (141, b"")

@@ -7,7 +7,6 @@ import datasets
 import numpy as np
 from datasets import Dataset
 
-from dragoman.build import build
 from dragoman.doctor.tally import Report
 from dragoman.doctor.visit import ROUND_TRIP, SIDES, UNDECODABLE, UNKNOWN, Visit
 from dragoman.doctor.vocabulary import Vocabulary
@@ -15,7 +14,7 @@ from dragoman.text.base import Corpus
 from dragoman.text.cleaning import PairRule
 from dragoman.text.copies import HeldOut, Leaks, SplitRule
 from dragoman.text.languages import UnknownLanguage
-from dragoman.text.screening import Rule, Watch, hash_tables, hashes_of_held_out, origins
+from dragoman.text.screening import Rule, Watch, hash_files, hashes_of_held_out, make_rule, mapped, origins
 from dragoman.text.splits import SplitName, Splits, set_aside
 from dragoman.text.tokenizer import Tokenizers
 
@@ -42,7 +41,7 @@ def rules_of(settings: dict[str, Any]) -> tuple[dict[str, Rule], list[str]]:
     notes = []
     for name, setting in settings.items():
         try:
-            rule = build(setting, path=f"cleaning.{name}")
+            rule = make_rule(name, setting)
         except UnknownLanguage as error:
             notes.append(f"The rule {name} is left out: {error}")
         else:
@@ -67,8 +66,9 @@ def examine(
         visit = Visit(split, report.laws, limit=limit)
         vocabularies = {side: Vocabulary(one) for side, one in tokenizers._asdict().items()} if tokenizers else {}
         of_training = of_training or vocabularies
-        with hash_tables(len(split), whole.values()) as tables:
-            visit.read(f"Examining {name}", one_pair, vocabularies, tables, watch)
+        with hash_files(whole.values()) as files:
+            visit.read(f"Examining {name}", one_pair, vocabularies, files, watch)
+            tables = mapped(files)
             for rule_name, rule in whole.items():
                 if not isinstance(rule, Leaks) or name == "train":
                     judge(visit, rule_name, rule, tables, held, held_out)

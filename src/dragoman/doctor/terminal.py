@@ -18,10 +18,12 @@ PIPED = 200  # columns where there is no terminal
 def show(report: Report) -> None:
     """To standard output."""
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else PIPED)
-    for part in (counts(report), "", findings(report)):
-        console.print(part)
-    for line in (*examples(report), *told(report)):
-        console.print(Text(line), soft_wrap=True)
+    with console.capture() as captured:  # rich itself would end the program where a reader leaves
+        for part in (counts(report), "", findings(report)):
+            console.print(part)
+        for line in (*examples(report), *told(report)):
+            console.print(Text(line), soft_wrap=True)
+    print(captured.get(), end="")
 
 
 def table(*headers: str) -> Table:

@@ -1,14 +1,14 @@
 """One split while it is examined: every rule judges every pair, whatever the others say."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from dragoman.doctor.tally import Example, Finding, SplitReport
 from dragoman.doctor.vocabulary import Vocabulary
 from dragoman.text.cleaning import PairRule
-from dragoman.text.copies import Hashes, hashes_of
+from dragoman.text.copies import hashes_of
 from dragoman.text.screening import Watch, batches
 
 SIDES = ("source", "target")
@@ -25,10 +25,10 @@ class Visit:
         self.report = SplitReport(len(split), findings={law: Finding() for law in laws})
 
     def read(
-        self, what: str, rules: dict[str, PairRule], vocabularies: dict[str, Vocabulary], tables: dict[str, Hashes],
+        self, what: str, rules: dict[str, PairRule], vocabularies: dict[str, Vocabulary], files: dict[str, BinaryIO],
         watch: Watch,
     ) -> None:  # fmt: skip
-        """The one pass over the texts, which also fills the tables of hashes."""
+        """The one pass over the texts, which also writes their hashes into the files."""
         for start, sources, targets in batches(self.split, what, watch):
             for side, lines in zip(SIDES, (sources, targets), strict=True):
                 self._measure(side, lines, start, vocabularies.get(side))
@@ -37,8 +37,8 @@ class Visit:
                     if reason := rule.objection(*pair):
                         self.objected_N[row] = True
                         self._note(name, row, reason)
-            for form, table in tables.items():
-                table[start : start + len(sources)] = hashes_of(sources, targets, form)
+            for form, file in files.items():
+                file.write(hashes_of(sources, targets, form).tobytes())
 
     def object(self, name: str, rows: np.ndarray, reason: Callable[[int], str]) -> None:
         """A rule on the whole split objects to these rows; the reason is asked for by its place among them."""

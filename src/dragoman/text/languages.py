@@ -1,6 +1,7 @@
 """Rules of cleaning that know languages: in which script each is written, and how it is told from the others."""
 
 import unicodedata
+from collections import Counter
 from functools import cache
 from typing import Any
 
@@ -61,10 +62,11 @@ class Script(PairRule):
 
     def objection(self, source: str, target: str) -> str | None:
         for side, text in (("source", source), ("target", target)):
-            found = [script_of(character) for character in text if character.isalpha()]
-            right = sum(script in self.scripts[side] for script in found)
-            if len(found) >= self.letters and right < self.share * len(found):
-                return f"{side}: {right} of {len(found)} letters are {' or '.join(self.scripts[side])}"
+            letters = {letter: count for letter, count in Counter(text).items() if letter.isalpha()}
+            total = sum(letters.values())
+            right = sum(count for letter, count in letters.items() if script_of(letter) in self.scripts[side])
+            if total >= self.letters and right < self.share * total:
+                return f"{side}: {right} of {total} letters are {' or '.join(sorted(self.scripts[side]))}"
         return None
 
 

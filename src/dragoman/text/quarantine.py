@@ -17,7 +17,6 @@ import datasets
 import numpy as np
 from datasets import Dataset
 
-from dragoman.build import build
 from dragoman.errors import InputError
 from dragoman.files import write_atomically
 from dragoman.text import cleaning, copies, languages, screening
@@ -25,7 +24,7 @@ from dragoman.text.base import Corpus
 from dragoman.text.cleaning import Undecodable
 from dragoman.text.hashes import cache_folder
 from dragoman.text.packing import pack
-from dragoman.text.screening import Rule, Watch, objections, screen
+from dragoman.text.screening import Rule, Watch, make_rules, objections, screen
 from dragoman.text.splits import SplitName, Splits, chosen, refuse_flaws, set_aside
 
 log = logging.getLogger("dragoman")
@@ -42,13 +41,16 @@ class Cleaned(NamedTuple):
 
 def clean(corpus: Corpus, settings: dict[str, Any], watch: Watch) -> Cleaned:
     """The corpus under the rules that `settings` configures; InputError if no training pair passes."""
-    rules = {name: rule for name, rule in build(settings, path="cleaning").items() if rule is not None}
+    rules = make_rules(settings)
     if not rules:
         return Cleaned(corpus.splits(), None)
     flawed: list[Dataset] = []
     tolerant = any(isinstance(rule, Undecodable) for rule in rules.values())
+    digest = digest_of_rules(settings)
+    digest.update(repr(corpus).encode("utf-8", "backslashreplace"))  # what is cut off, among other things
 
     def sift(name: SplitName, split: Dataset) -> Dataset:
+        digest.update(split._fingerprint.encode())
         if name != "train" or not tolerant:
             return refuse_flaws(name, split)
         sound, aside = set_aside(split)
@@ -57,8 +59,7 @@ def clean(corpus: Corpus, settings: dict[str, Any], watch: Watch) -> Cleaned:
 
     splits = corpus.splits(sift)
     held_out = datasets.concatenate_datasets([splits.validation, splits.test])
-    key = content_key([splits.train, held_out, *flawed], settings)
-    verdicts, quarantine = cache_folder() / f"{key}.verdicts.npy", cache_folder() / f"{key}.{QUARANTINE}"
+    verdicts, quarantine = (cache_folder() / f"{digest.hexdigest()}.{name}" for name in ("verdicts.npy", QUARANTINE))
     rules_N = recalled(verdicts, len(splits.train)) if quarantine.is_file() else None
     if rules_N is None:
         rules_N = work_out(splits.train, held_out, flawed, rules, watch, (verdicts, quarantine))
@@ -66,7 +67,11 @@ def clean(corpus: Corpus, settings: dict[str, Any], watch: Watch) -> Cleaned:
     by_rule = dict(zip(rules, counts[1:].tolist(), strict=True))
     by_rule |= {name: sum(map(len, flawed)) for name, rule in rules.items() if isinstance(rule, Undecodable)}
     report(by_rule, kept=int(counts[0]), quarantine=quarantine)
-    train = splits.train if counts[0] == len(rules_N) else chosen(splits.train, np.flatnonzero(rules_N == 0), key)
+    train = (
+        splits.train
+        if counts[0] == len(rules_N)
+        else chosen(splits.train, np.flatnonzero(rules_N == 0), quarantine.name)
+    )
     texts = Splits(*(split.remove_columns("origin") for split in splits._replace(train=train)))
     return Cleaned(texts, quarantine if any(by_rule.values()) else None)
 
@@ -127,10 +132,10 @@ def report(by_rule: dict[str, int], *, kept: int, quarantine: Path) -> None:
     log.info("cleaning: %s training pairs, %s kept%s", f"{pairs:,}", f"{kept:,}", f"; rejected by {told}" * bool(told))
 
 
-def content_key(parts: list[Dataset], settings: dict[str, Any]) -> str:
-    """SHA-256 over what every text is known by, the rules, their code and the libraries that they ask."""
+def digest_of_rules(settings: dict[str, Any]) -> Any:
+    """SHA-256 over the rules, their code and the libraries that they ask."""
     libraries = [version("ftfy"), version("py3langid"), unicodedata.unidata_version]
-    digest = hashlib.sha256(repr((settings, libraries, [part._fingerprint for part in parts])).encode())
+    digest = hashlib.sha256(repr((settings, libraries)).encode())
     for module in (cleaning, copies, languages, screening):
         digest.update(Path(str(module.__file__)).read_bytes())
-    return digest.hexdigest()
+    return digest

@@ -6,11 +6,13 @@ Shapes: N pairs; M, H as in `copies.py`.
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from datasets import Dataset
 
+from dragoman.build import build
+from dragoman.errors import InputError
 from dragoman.text.cleaning import PairRule, Undecodable
 from dragoman.text.copies import FORMS, Found, Hashes, HeldOut, SplitRule, hashes_of
 from dragoman.text.hashes import cache_folder
@@ -18,6 +20,23 @@ from dragoman.text.hashes import cache_folder
 Rule = Undecodable | PairRule | SplitRule
 Watch = Callable[[Iterable[Any], str, int], Iterable[Any]]  # the same items, their number and what is done, shown
 BATCH = 10_000  # pairs that are texts in memory at once
+
+
+def make_rules(settings: dict[str, Any]) -> dict[str, Rule]:
+    """The rules that are switched on."""
+    made = {name: make_rule(name, setting) for name, setting in settings.items()}
+    return {name: rule for name, rule in made.items() if rule is not None}
+
+
+def make_rule(name: str, setting: Any) -> Rule | None:
+    """One rule, or none where it is switched off; InputError for a number that cannot be, and for what is no rule."""
+    rule = build(setting, path=f"cleaning.{name}")
+    if rule is not None and not isinstance(rule, Rule):
+        raise InputError(
+            f"`cleaning.{name}` is {setting!r}, which is no rule: set one of its keys (cleaning.length_ratio.most=3),"
+            " or null to switch it off."
+        )
+    return rule
 
 
 class Verdict(NamedTuple):
@@ -34,13 +53,13 @@ def screen(train: Dataset, held_out: Dataset, rules: dict[str, Rule], watch: Wat
     whole = [(number, rule) for number, rule in numbered if isinstance(rule, SplitRule)]
     rules_N = np.zeros(len(train), np.uint8)
     found: dict[int, Found] = {}
-    with hash_tables(len(train), [rule for _, rule in whole]) as tables:
+    with hash_files(rule for _, rule in whole) as files:
         for start, sources, targets in batches(train, "Screening", watch):
             for row, (source, target) in enumerate(zip(sources, targets, strict=True), start):
                 rules_N[row] = next((n for n, rule in one_pair if rule.objection(source, target) is not None), 0)
-            for form, table in tables.items():
-                table[start : start + len(sources)] = hashes_of(sources, targets, form)
-        held = {form: hashes_of_held_out(held_out, form) for form in tables}
+            for form, file in files.items():
+                file.write(hashes_of(sources, targets, form).tobytes())
+        tables, held = mapped(files), {form: hashes_of_held_out(held_out, form) for form in files}
         for number, rule in whole:
             found[number] = rule.find(tables[rule.form], np.flatnonzero(rules_N == 0), held[rule.form])
             rules_N[found[number].rows_M] = number
@@ -73,23 +92,32 @@ def origins(split: Dataset) -> Callable[[int], str]:
 def batches(split: Dataset, what: str, watch: Watch) -> Iterator[tuple[int, list[str], list[str]]]:
     """The number of the first row, and the two sides of some rows."""
     starts = range(0, len(split), BATCH)
+    texts = split.select_columns(["source", "target"])
     for start in watch(starts, what, len(starts)):
-        batch = split[start : start + BATCH]
+        batch = texts[start : start + BATCH]
         yield start, batch["source"], batch["target"]
 
 
 @contextmanager
-def hash_tables(count: int, rules: Iterable[SplitRule]) -> Iterator[dict[str, Hashes]]:
-    """An empty table for each form that the rules compare, in files without a name, which no accident leaves behind."""
+def hash_files(rules: Iterable[SplitRule]) -> Iterator[dict[str, BinaryIO]]:
+    """An empty file for the hashes in each form that the rules compare; without names, so that no accident leaves them.
+
+    They are written row by row and not through memory: a full disk is then an error and not the end of the process.
+    """
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        files = {rule.form: stack.enter_context(tempfile.TemporaryFile(dir=folder)) for rule in rules}
-        shape = (count, 3)
-        yield {
-            form: np.memmap(file, np.uint64, "w+", shape=shape) if count else np.empty(shape, np.uint64)
-            for form, file in files.items()
-        }
+        forms = sorted({rule.form for rule in rules})
+        yield {form: stack.enter_context(tempfile.TemporaryFile(dir=folder)) for form in forms}
+
+
+def mapped(files: dict[str, BinaryIO]) -> dict[str, Hashes]:
+    """What was written, on disk as it is."""
+    tables = {}
+    for form, file in files.items():
+        file.flush()
+        tables[form] = np.memmap(file, np.uint64, "r").reshape(-1, 3) if file.tell() else np.empty((0, 3), np.uint64)
+    return tables
 
 
 def hashes_of_held_out(split: Dataset, form: str) -> HeldOut:

@@ -10,6 +10,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from dragoman.attention import Attention
 from dragoman.build import build
 from dragoman.errors import InputError
+from dragoman.text.screening import make_rules
 from dragoman.training.transfer import freeze
 
 # Numbers that no constructor looks at: key → lowest and highest value. Whole ones but for label smoothing.
@@ -43,7 +44,7 @@ def check_settings(config: dict[str, Any], folder: Path) -> None:
     examples = config["examples"]
     if not isinstance(examples, list) or not all(isinstance(one, str) for one in examples):
         raise InputError(f"`examples` is {examples!r}, but must be a list of sentences.")
-    build(config["cleaning"], path="cleaning")
+    make_rules(config["cleaning"])
     check_lengths(config)
     check_model(config)
     for callback in build(config["callbacks"], path="callbacks").values():
