@@ -38,7 +38,8 @@ class Tokenised(NamedTuple):
 
 def tokenise(text: Dataset, tokenizers: Tokenizers, *, max_length: int, name: str) -> Tokenised:
     """Encode both sides, by all cores; reports how many are empty on a side or longer than `max_length`."""
-    key = hashlib.sha256(tokenizers.source.model + tokenizers.target.model + fingerprint(text)).hexdigest()
+    content = tokenizers.source.model + tokenizers.target.model + fingerprint(text)
+    key = hashlib.sha256(content).hexdigest()[:40]  # `datasets` needs some of its 64 letters for the parts
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
