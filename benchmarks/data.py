@@ -3,8 +3,8 @@
     python benchmarks/data.py                             # 1 and 10 million pairs: 5 GiB of disk, an hour on 2 cores
     python benchmarks/data.py --pairs 100000 --folder DIR
 
-Makes a corpus by repeating the pocket corpus with a word of each side exchanged at random, then, each in a process of its
-own: prepares it for the first time, prepares it again, and reads an epoch by two processes. Memory is Pss_Anon,
+Makes a corpus by repeating the pocket corpus with a word of each side exchanged at random, then, each in a process of
+its own: prepares it for the first time, prepares it again, and reads an epoch by two processes. Memory is Pss_Anon,
 anonymous pages, summed over a process and its children, the most of samples every 0.2 s. Prints Markdown tables.
 """
 
@@ -164,10 +164,8 @@ def main() -> None:
         stage(options.stage, options.folder, options.pairs[0])
         return
     print(f"{processor()}, {os.cpu_count()} cores, {date.today()}\n")
-    print(
-        "| pairs | read s | learn s | tokenise s | GiB | again s | GiB | tokens/s, 0 workers | 2 workers | epoch s | GiB |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    columns = ("pairs", "read s", "learn s", "tokenise s", "GiB", "again s", "GiB", "tokens/s, 0 workers", "2 workers")
+    print("| " + " | ".join((*columns, "epoch s", "GiB")) + " |\n" + "|---" * 11 + "|")
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)

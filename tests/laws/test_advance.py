@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from dragoman.attention import Additive, Fixed, Linear, Mask
-from dragoman.data.batch import pad
 from dragoman.ids import BOS, EOS, PAD
 from dragoman.models import Ensemble, select
 from dragoman.models.positions import Alibi, Rotary, Sinusoidal
@@ -121,7 +120,7 @@ def test_rows_of_a_sentence_share_its_memory(make_model):
 @torch.no_grad()
 def test_an_empty_source_gives_numbers(make_model):
     model = make_model()
-    src = pad([[EOS], [5, 6, EOS], []])
+    src = torch.tensor([[EOS, PAD, PAD], [5, 6, EOS], [PAD, PAD, PAD]])
     logits = model(src, targets(3, 4))
     assert torch.isfinite(logits).all()
 

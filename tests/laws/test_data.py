@@ -13,13 +13,13 @@ import pyarrow as pa
 import pytest
 from datasets import Dataset
 
-from dragoman.data.batch import collate, pad_sources
+from dragoman.data.batch import as_batch, collate, pad_sources
 from dragoman.data.draws import Draws
 from dragoman.data.module import TranslationData
 from dragoman.data.reading import train_tokenizers
 from dragoman.data.sampler import START, EndlessBatches, Position, in_order, useful_share
 from dragoman.data.stored import Pairs, Stored
-from dragoman.data.tokenised import rows, tokenise
+from dragoman.data.tokenised import flat_column, tokenise
 from dragoman.errors import InputError
 from dragoman.ids import BOS, EOS, PAD
 from dragoman.text.splits import Proportions, Splits
@@ -223,9 +223,16 @@ def usable(tokenised, max_length: int) -> list[int]:
     return sorted(row for batch in in_order(tokenised.lengths_N2, 10**6, max_length) for row in batch)
 
 
+def rows(column: pa.ChunkedArray) -> list[list[int]]:
+    """A column of lists, by its flat form."""
+    values, lengths = flat_column(column)
+    ends = np.cumsum(lengths).tolist()
+    return [values[end - length : end].tolist() for end, length in zip(ends, lengths.tolist(), strict=True)]
+
+
 def ids_of(tokenised, numbers: list[int]) -> list[tuple[list[int], list[int]]]:
     table = tokenised.dataset[numbers]
-    sides = [[ids.tolist() for ids in rows(table[side])] for side in ("source", "target")]
+    sides = [rows(table[side]) for side in ("source", "target")]
     return list(zip(*sides, strict=True))
 
 
@@ -315,7 +322,7 @@ def test_lengths_are_what_a_batch_will_hold():
     found, _ = counted(text, CountingTokenizer("a"), CountingTokenizer("b"))
     expected = [[len(s) + 1, len(t) + 1] for s, t in zip(text["source"], text["target"], strict=True)]
     assert found.lengths_N2.tolist() == expected
-    batch = Pairs(found.dataset).__getitems__(list(range(60)))
+    batch = as_batch(*Pairs(found.dataset).__getitems__(list(range(60))))
     assert (batch.src_BS != PAD).sum(1).tolist() == [source for source, _ in expected]
     assert (batch.tgt_BT[:, 1:] != PAD).sum(1).tolist() == [target for _, target in expected]
 
@@ -331,7 +338,7 @@ def test_any_choice_of_pairs_is_fetched_as_it_was_tokenised(seed):
     shuffled = generator.permutation(len(pairs))
     choices = [shuffled, shuffled[:1], generator.integers(0, len(pairs), 30), np.arange(5, 25), np.array([3, 3, 3])]
     for choice in choices:
-        batch = pairs.__getitems__(choice.tolist())
+        batch = as_batch(*pairs.__getitems__(choice.tolist()))
         for number, src, tgt in zip(choice, batch.src_BS.tolist(), batch.tgt_BT.tolist(), strict=True):
             source, target = text[number]
             assert [id for id in src if id != PAD] == [*a.encode_all([source])[0], EOS]
@@ -344,7 +351,7 @@ def test_rows_are_the_lists_of_a_column_however_it_is_cut(seed):
     lists = [generator.integers(0, 99, n).tolist() for n in generator.integers(0, 6, 30)]
     column = pa.chunked_array([pa.array(lists[start : start + 10], pa.list_(pa.int32())) for start in (0, 10, 20)])
     for start, end in ((0, 30), (7, 9), (12, 30), (3, 25), (29, 30)):
-        assert [ids.tolist() for ids in rows(column.slice(start, end - start))] == lists[start:end]
+        assert rows(column.slice(start, end - start)) == lists[start:end]
 
 
 def module(num_workers: int, seed: int = 1) -> TranslationData:

@@ -9,12 +9,10 @@ from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import torch
 from datasets import Dataset
-from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from dragoman.data.batch import Batch, collate
+from dragoman.data.batch import Arrays, Batch, arrays, flat
 from dragoman.data.draws import Draws
 from dragoman.data.reading import ENOUGH, Fetching, Reading, draws_of, tell
 from dragoman.data.sampler import Place, Position, batches_of, last_begun
@@ -116,10 +114,9 @@ class Rows(NamedTuple):
     lengths_N2: np.ndarray  # with what collate adds
     batches: list[np.ndarray]
 
-    def padded(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Both sides of one of them."""
-        src_BS, tgt_BT = collate([self.sources[row] for row in batch], [self.targets[row] for row in batch])
-        return src_BS.numpy(), tgt_BT.numpy()
+    def batch(self, rows: np.ndarray) -> Arrays:
+        """One of them."""
+        return arrays(flat(self.sources[row] for row in rows), flat(self.targets[row] for row in rows))
 
 
 class Cut(NamedTuple):
@@ -147,14 +144,11 @@ class Cut(NamedTuple):
 
 
 class Shard(NamedTuple):
-    """Sources and targets of each batch of a shard: arrays, since tensors on their way take an open file each.
-
-    `last`: no pair of the epoch comes behind it.
-    """
+    """Its batches; `last`: no pair of the epoch comes behind it."""
 
     epoch: int
     number: int
-    batches: list[tuple[np.ndarray, np.ndarray]]
+    batches: list[Arrays]
     last: bool
 
 
@@ -170,11 +164,7 @@ class Shards(TorchDataset):
         except InputError as error:
             return error
         rows = self.cut.rows(texts, *place, self.rank)
-        made = (
-            collate([rows.sources[row] for row in batch], [rows.targets[row] for row in batch])
-            for batch in rows.batches
-        )
-        return Shard(*place, [(batch.src_BS.numpy(), batch.tgt_BT.numpy()) for batch in made], len(texts) < SHARD)
+        return Shard(*place, [rows.batch(batch) for batch in rows.batches], len(texts) < SHARD)
 
 
 class Order:
@@ -219,15 +209,12 @@ class FreshBatches:
         seen, since, rank, world = self.position
         order, reached = Order(since.epoch, since.shard), since.batch
         shards = Shards(self.stream.cut, self.stream.source, rank, world)
-        settings = self.fetching._replace(pin_memory=False).settings()
-        for shard in DataLoader(shards, batch_size=None, sampler=order, **settings):
+        for shard in self.fetching.loader(shards, batch_size=None, sampler=order):
             if isinstance(shard, InputError):
                 raise shard
             if shard.batches and shard[:2] != since[:2]:
                 self.stream.begun.append(Place(shard.epoch, shard.number, reached))
-            for arrays in shard.batches[max(0, seen - reached) :]:
-                batch = Batch(*map(torch.from_numpy, arrays))
-                yield Batch(*(side.pin_memory() for side in batch)) if self.fetching.pin_memory else batch
+            yield from map(self.fetching.arrived, shard.batches[max(0, seen - reached) :])
             reached += len(shard.batches)
             if shard.last:
                 order.end(shard.epoch)

@@ -6,10 +6,9 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.accelerators import CUDAAccelerator
-from torch.utils.data import DataLoader
 
 from dragoman.data.batch import Batch
-from dragoman.data.reading import Fetching, Reading
+from dragoman.data.reading import Batches, Fetching, Reading
 from dragoman.data.sampler import Place, Position, in_order
 from dragoman.data.stored import Pairs
 from dragoman.data.tokenised import tokenise
@@ -58,10 +57,10 @@ class TranslationData(L.LightningDataModule):
         since = self.since[rank] if len(self.since) == world else Place(0, 0, 0)
         return self.train.loader(Position(self._seen(), since, rank, world), self._fetching())
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> Batches:
         """Every usable validation pair, once, in the same batches each time."""
         batches = in_order(self.validation.lengths_N2, self.reading.batch_tokens, self.reading.max_length)
-        return DataLoader(Pairs(self.validation.dataset), batch_sampler=batches, **self._fetching().settings())
+        return self._fetching().batches(Pairs(self.validation.dataset), batches)
 
     def state_dict(self) -> dict[str, Any]:
         place = tuple(self.train.place(self._seen()))

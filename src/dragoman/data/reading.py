@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from datasets import Dataset
+from datasets import Dataset as Text
+from torch.utils.data import DataLoader, Dataset
 
-from dragoman.data.batch import Batch
+from dragoman.data.batch import Arrays, Batch, as_batch
 from dragoman.data.draws import Draws, shares
 from dragoman.data.sampler import Place, Position, useful_share
 from dragoman.text.base import Corpus
@@ -27,14 +28,38 @@ class Fetching(NamedTuple):
     num_workers: int
     pin_memory: bool
 
-    def settings(self) -> dict[str, Any]:
-        """As torch's loader takes them; what the dataset made is a batch already."""
-        return {**self._asdict(), "persistent_workers": self.num_workers > 0, "collate_fn": as_it_is}
+    def loader(self, dataset: Dataset, **order: Any) -> DataLoader:
+        """Of what the dataset makes, as it is."""
+        workers = self.num_workers
+        return DataLoader(dataset, collate_fn=as_it_is, num_workers=workers, persistent_workers=workers > 0, **order)
+
+    def batches(self, pairs: Dataset, sampler: Iterable[list[int]]) -> "Batches":
+        """Of a dataset that fetches the arrays of a whole batch at once."""
+        return Batches(self.loader(pairs, batch_sampler=sampler), self)
+
+    def arrived(self, sides: Arrays) -> Batch:
+        """A batch out of the process that made it."""
+        batch = as_batch(*sides)
+        return Batch(*(side.pin_memory() for side in batch)) if self.pin_memory else batch
 
 
-def as_it_is(batch: Any) -> Any:
+class Batches:
+    """What a loader fetches, as batches."""
+
+    def __init__(self, loader: DataLoader, fetching: Fetching) -> None:
+        self.loader = loader
+        self.fetching = fetching
+
+    def __iter__(self) -> Iterator[Batch]:
+        return map(self.fetching.arrived, self.loader)
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+
+def as_it_is(made: Any) -> Any:
     """Nothing is left to collate."""
-    return batch
+    return made
 
 
 class Stream(Protocol):
@@ -70,7 +95,7 @@ class Reading(ABC):
         """Whatever must be done once before training; quick when it has been done before."""
 
 
-def draws_of(text: Dataset, proportions: Proportions, seed: int) -> Draws:
+def draws_of(text: Text, proportions: Proportions, seed: int) -> Draws:
     """How many pairs of each corpus make an epoch."""
     sizes = part_sizes(text, len(proportions.weights))
     return Draws(sizes, shares(sizes, *proportions), seed)

@@ -3,14 +3,13 @@
 from collections.abc import Iterable
 
 from datasets import Dataset
-from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from dragoman.data.batch import Batch, collate
+from dragoman.data.batch import Arrays, Batch, arrays
 from dragoman.data.draws import Draws
 from dragoman.data.reading import Fetching, Reading, draws_of, tell
 from dragoman.data.sampler import START, EndlessBatches, Place, Position
-from dragoman.data.tokenised import Tokenised, rows, tokenise
+from dragoman.data.tokenised import Tokenised, flat_column, tokenise
 from dragoman.text.splits import Proportions
 from dragoman.text.tokenizer import Tokenizers
 
@@ -24,9 +23,9 @@ class Pairs(TorchDataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitems__(self, indices: list[int]) -> Batch:
+    def __getitems__(self, indices: list[int]) -> Arrays:
         table = self.dataset[indices]
-        return collate(rows(table["source"]), rows(table["target"]))
+        return arrays(flat_column(table["source"]), flat_column(table["target"]))
 
 
 class Stored(Reading):
@@ -59,7 +58,7 @@ class StoredStream:
 
     def loader(self, position: Position, fetching: Fetching) -> Iterable[Batch]:
         self.sampler = self.batches(position)
-        return DataLoader(Pairs(self.tokenised.dataset), batch_sampler=self.sampler, **fetching.settings())
+        return fetching.batches(Pairs(self.tokenised.dataset), self.sampler)
 
     def place(self, seen: int) -> Place:
         return self.sampler.place(seen)

@@ -7,7 +7,6 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute
 from datasets import Dataset, Features, List, Value
 
+from dragoman.data.batch import Flat, flat
 from dragoman.errors import InputError
 from dragoman.files import replacing
 from dragoman.text.hashes import cache_folder
@@ -119,13 +119,11 @@ def portions(lengths_N2: np.ndarray) -> Iterator[np.ndarray]:
 
 def lists(ids: Iterable[list[int]]) -> pa.ListArray:
     """Lists of numbers as a column."""
-    ids = list(ids)
-    offsets = np.cumsum([0, *map(len, ids)], dtype=np.int32)
-    return pa.ListArray.from_arrays(offsets, np.fromiter(chain.from_iterable(ids), np.int32, offsets[-1]))
+    values_N, lengths_B = flat(ids)
+    return pa.ListArray.from_arrays(np.cumsum([0, *lengths_B], dtype=np.int32), values_N)
 
 
-def rows(column: pa.ChunkedArray) -> list[np.ndarray]:
-    """A column of lists as arrays that share its memory."""
+def flat_column(column: pa.ChunkedArray) -> Flat:
+    """A column of lists, end to end."""
     joined = column.combine_chunks()
-    values, offsets = joined.flatten().to_numpy(), joined.offsets.to_numpy()
-    return np.split(values, offsets[1:-1] - offsets[0])
+    return Flat(joined.flatten().to_numpy(), np.diff(joined.offsets.to_numpy()))
