@@ -19,8 +19,15 @@ LITERAL = (
     "tag",
     "corpus.folder",
     "corpus.dataset",
+    "corpus.tags.*",
+    "corpus.corpora.*.folder",
+    "corpus.corpora.*.dataset",
 )
-MAY_BE_NULL = ("corpus.train", "corpus.validation*", "corpus.test*", "init", "tag")  # where null is no name
+SPLITS = ("train", "validation", "test")
+MAY_BE_NULL = (
+    *("corpus.train", "corpus.validation*", "corpus.test*", "init", "tag", "tokenizer.symbols"),
+    *(f"corpus.corpora.*.{split}" for split in SPLITS),
+)  # where null is no name
 LITERAL_LISTS = (
     "run",
     "freeze",
@@ -30,6 +37,8 @@ LITERAL_LISTS = (
     "corpus.test",
     "corpus.*_source",
     "corpus.*_target",
+    "tokenizer.symbols",
+    *(f"corpus.corpora.*.{split}" for split in SPLITS),
 )
 
 

@@ -9,7 +9,8 @@ from scripts_for_tests import ROOT, SCRIPTS, environment, write_corpus
 
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-COMMANDS = [line.split(" #")[0].strip() for language, block in BLOCKS if not language for line in block.splitlines()]
+LINES = [line for language, block in BLOCKS if not language for line in block.replace("\\\n", "").splitlines()]
+COMMANDS = [line.split(" #")[0].strip() for line in LINES]
 
 # What makes a training take seconds; a model this small reads the tiny corpora of the tests.
 SMALL = (
@@ -21,7 +22,7 @@ SMALL_POCKET = f"{SMALL} corpus.train_size=400 corpus.validation_size=20 corpus.
 
 def prepared(command: str, number: int, trained, folder: Path) -> str:
     """The command as a test can run it: real folders for the names, a run of its own, seconds instead of minutes."""
-    own_data = "corpus.folder=" in command
+    own_data = "DATA" in command
     data = folder / "data"
     if own_data:
         language = "de"
@@ -49,6 +50,7 @@ def test_every_command_runs(trained, tmp_path):
         ("source.txt", "The dog ran.\n\n"),
         ("news.en", "The dog ran.\n"),
         ("news.de", "Le chien.\n"),
+        ("made.tsv", "The dog ran.\tLe chien.\n"),
         ("pairs.tsv", "The dog ran.\tLe chien.\tLa chien.\tgender\n"),
     ):
         (tmp_path / name).write_text(line)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 from datasets import Dataset
 
+from dragoman.data import tokenised as tokenised_module
 from dragoman.data.batch import as_batch, collate, pad_sources
 from dragoman.data.draws import Draws
 from dragoman.data.module import TranslationData
@@ -26,6 +27,16 @@ from dragoman.text.splits import Proportions, Splits
 from dragoman.text.tokenizer import SentencePiece, Tokenizers
 
 SEEDS = range(25)
+WORDS = ["a", "dog", "runs", "over", "the", "green", "hill", "and", "sleeps", "there"]
+BPE = {
+    "model_type": "bpe",
+    "vocab_size": 60,
+    "joint": True,
+    "byte_fallback": False,
+    "character_coverage": 1.0,
+    "symbols": None,
+    "normalisation": None,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -250,6 +261,19 @@ def test_the_same_text_is_encoded_once_and_only_once():
     assert 0 < len(usable(longer_allowed, 10)) < len(usable(fresh, 100)) == 50
 
 
+def test_several_processes_encode_what_one_does(monkeypatch):
+    sides = [SentencePiece(**BPE).train(WORDS * 20, []).source, CountingTokenizer("b")]
+    text = text_of([(" ".join(WORDS[n % 7 :]), f"{n} x") for n in range(53)])
+    alone = tokenise(text, Tokenizers(*sides), max_length=99, name="train")
+    monkeypatch.setattr(tokenised_module, "ALONE", 10)
+    monkeypatch.setattr(tokenised_module.os, "cpu_count", lambda: 3)
+    text = text.filter(lambda row: True, new_fingerprint="another")
+    together = tokenise(text, Tokenizers(*sides), max_length=99, name="train")
+    assert len(list(Path(datasets.config.HF_DATASETS_CACHE).rglob("*_of_00003.arrow"))) == 3
+    assert ids_of(together, list(range(53))) == ids_of(alone, list(range(53)))
+    assert together.lengths_N2.tolist() == alone.lengths_N2.tolist()
+
+
 @pytest.mark.parametrize(
     "change",
     {
@@ -356,25 +380,15 @@ def test_rows_are_the_lists_of_a_column_however_it_is_cut(seed):
 
 def module(num_workers: int, seed: int = 1) -> TranslationData:
     """Real tokenizers, and a trainer's position in place of a trainer."""
-    words = ["a", "dog", "runs", "over", "the", "green", "hill", "and", "sleeps", "there"]
     generator = np.random.default_rng(0)
-    lines = [" ".join(generator.choice(words, generator.integers(1, 9))) for _ in range(400)]
+    lines = [" ".join(generator.choice(WORDS, generator.integers(1, 9))) for _ in range(400)]
     splits = Splits(
         *(text_of([*zip(part, part[::-1], strict=True)]) for part in (lines[:300], lines[300:350], lines[350:]))
-    )
-    how = SentencePiece(
-        model_type="bpe",
-        vocab_size=60,
-        joint=True,
-        byte_fallback=False,
-        character_coverage=1.0,
-        symbols=None,
-        normalisation=None,
     )
     reading = Stored(batch_tokens=300, max_length=64)
     data = TranslationData(
         splits,
-        train_tokenizers(reading, splits.train, how),
+        train_tokenizers(reading, splits.train, SentencePiece(**BPE)),
         reading,
         Proportions(),
         seed=seed,
