@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 from kernels import processor
+from matplotlib.figure import Figure
 from torch.profiler import ProfilerActivity, profile
 
 from dragoman.attention import Additive, Attention, Fused, Linear, Mask, ScaledDot, SlidingWindow
@@ -104,12 +105,8 @@ def alone(name: str, backward: bool, longest: int) -> list[tuple[int, float, int
 
 
 def plot(found: dict[str, list[tuple[int, float, int]]], path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(2, 2, figsize=(10, 8), sharex=True, layout="constrained")
+    figure = Figure(figsize=(10, 8), layout="constrained")
+    axes = figure.subplots(2, 2, sharex=True)
     for column, direction in enumerate(("forward", "forward + backward")):
         for row, (what, unit) in enumerate((("time", "seconds"), ("peak tensor memory", "MiB"))):
             axis = axes[row][column]

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from dragoman.text.pocket import generate
 from dragoman.text.pocket.choices import Dice
 from dragoman.text.pocket.corpus import SEEN, render, split_of
@@ -59,12 +61,8 @@ def write_corpus() -> None:
 
 def draw(found: dict[str, dict[str, list[float]]], path: Path) -> None:
     """BLEU by length with the spread of the seeds."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axis = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axis = figure.subplots()
     for label, buckets in found.items():
         means = [sum(values) / len(values) for values in buckets.values()]
         axis.plot(list(buckets), means, marker="o", label=label)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from bottleneck import CORPUS, DATA, MODELS, STEPS, write_corpus
@@ -168,12 +169,8 @@ def masses(job: Job) -> dict[str, dict[str, float]]:
 
 def draw(panels: dict[str, dict[str, tuple[list[float], list[float]]]], path: Path) -> None:
     """A panel for each thing measured: label → x and y."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, len(panels), figsize=(5 * len(panels), 4.2), layout="constrained")
+    figure = Figure(figsize=(5 * len(panels), 4.2), layout="constrained")
+    axes = figure.subplots(1, len(panels))
     for axis, (title, lines) in zip(axes, panels.items(), strict=True):
         for label, (x, y) in lines.items():
             axis.plot(x, y, marker="o", label=label)

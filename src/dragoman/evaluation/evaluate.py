@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dragoman.console import watched
 from dragoman.errors import InputError
@@ -12,7 +12,7 @@ from dragoman.evaluation.lengths import Bucket, by_length, plot
 from dragoman.evaluation.scores import Score, score
 from dragoman.files import write_text
 from dragoman.run import SCORES, Run, build_search
-from dragoman.text.lines import read_lines, read_parallel
+from dragoman.text.lines import read_parallel
 from dragoman.translator import Translator
 
 HYPOTHESES, REFERENCE, SOURCE, LENGTHS = "hypotheses.txt", "reference.txt", "source.txt", "lengths.png"
@@ -50,39 +50,51 @@ def evaluate_run(
     if not pairs:
         raise InputError(f"{source} and {reference} are empty: there is nothing to score.")
     facts = {"run": run, "source": source, "reference": reference, "search": search or first.config["search"]}
-    scores = evaluate(translator, pairs, output, facts)
-    sides = [list(read_lines(output / name)) for name in (SOURCE, HYPOTHESES, REFERENCE)]
-    buckets = by_length(translator, *sides)
+    found = translated(translator, pairs)
+    buckets = by_length(translator, found.source, found.hypotheses, found.reference)
+    facts["by_length"] = [one._asdict() | {"bleu": one.bleu._asdict()} for one in buckets]
+    scores = write_scored(found, output, facts)
     plot(buckets, output / LENGTHS)
-    content = json.loads((output / SCORES).read_text("utf-8"))
-    content["by_length"] = [one._asdict() | {"bleu": one.bleu._asdict()} for one in buckets]
-    write_json(output / SCORES, content)
     return scores, buckets
 
 
 def evaluate(
     translator: Translator, pairs: Sequence[tuple[str, str]], output: Path, facts: dict[str, Any]
 ) -> list[Score]:
-    """Writes source, hypotheses and reference, then scores.json with `facts` beside the scores, into `output`."""
+    """Translates and scores, and writes both, with `facts`, into `output`."""
+    return write_scored(translated(translator, pairs), output, facts)
+
+
+class Translated(NamedTuple):
+    """A test set and what a translator made of it, a line for each sentence."""
+
+    source: list[str]
+    hypotheses: list[str]
+    reference: list[str]
+    seconds: float
+
+
+def translated(translator: Translator, pairs: Sequence[tuple[str, str]]) -> Translated:
+    """The hypotheses of all pairs."""
     source, reference = ([one_line(pair[side]) for pair in pairs] for side in (0, 1))
     began = time.perf_counter()
     hypotheses = [found[0].text for found in watched(translator.translate(source), "translating", len(source))]
-    seconds = time.perf_counter() - began
-    scores = score(hypotheses, reference)
-    for name, lines in ((SOURCE, source), (HYPOTHESES, hypotheses), (REFERENCE, reference)):
+    return Translated(source, hypotheses, reference, time.perf_counter() - began)
+
+
+def write_scored(found: Translated, output: Path, facts: dict[str, Any]) -> list[Score]:
+    """Writes source, hypotheses and reference, then scores.json with `facts` beside the scores, into `output`."""
+    scores = score(found.hypotheses, found.reference)
+    for name, lines in ((SOURCE, found.source), (HYPOTHESES, found.hypotheses), (REFERENCE, found.reference)):
         write_text(output / name, "".join(f"{line}\n" for line in lines))
     content = {
         "scores": [one._asdict() for one in scores],
-        "sentences": len(source),
-        "seconds": round(seconds, 1),
+        "sentences": len(found.source),
+        "seconds": round(found.seconds, 1),
         **facts,
     }
-    write_json(output / SCORES, content)
+    write_text(output / SCORES, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
     return scores
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    write_text(path, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
 
 
 def one_line(text: str) -> str:

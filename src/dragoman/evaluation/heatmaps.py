@@ -116,17 +116,15 @@ def picked(name: str, which: int | str, weights: Tensor, dim: int) -> list[tuple
 
 def draw(maps: list[list[Map]], path: Path) -> None:
     """One picture of all the maps, layers below each other, heads side by side."""
-    import matplotlib  # here: it takes a second
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure  # here: it takes a second
 
     one = maps[0][0]
     cell = 0.26  # inches: a line of the labels' 9 points, and air
     width, height = (max(1.6, cell * len(labels)) for labels in (one.keys, one.queries))
     margin = 0.09 * max(len(label) for label in (*one.keys, *one.queries)) + 0.7
     size = ((width + margin) * len(maps[0]), (height + margin) * len(maps))
-    figure, axes = pyplot.subplots(len(maps), len(maps[0]), figsize=size, squeeze=False, layout="constrained")
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(len(maps), len(maps[0]), squeeze=False)
     for row, axes_row in zip(maps, axes, strict=True):
         for attention, axis in zip(row, axes_row, strict=True):
             image = axis.imshow(attention.weights_TS.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
@@ -136,7 +134,6 @@ def draw(maps: list[list[Map]], path: Path) -> None:
     figure.colorbar(image, ax=axes, shrink=0.6, label="weight")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150, bbox_inches="tight")
-    pyplot.close(figure)
 
 
 def in_text(attention: Map) -> Iterator[str]:

@@ -124,12 +124,10 @@ def table(buckets: Sequence[Bucket]) -> list[str]:
 
 def plot(buckets: Sequence[Bucket], path: Path) -> None:
     """BLEU with its band, and seconds, over the source's length."""
-    import matplotlib  # here: it takes a second
+    from matplotlib.figure import Figure  # here: it takes a second
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, (quality, cost) = pyplot.subplots(2, 1, figsize=(6.4, 6), sharex=True, layout="constrained")
+    figure = Figure(figsize=(6.4, 6), layout="constrained")
+    quality, cost = figure.subplots(2, 1, sharex=True)
     names = [f"{one.name}\n{one.sentences:,}" for one in buckets]
     values = [one.bleu.value for one in buckets]
     quality.fill_between(names, [one.bleu.low for one in buckets], [one.bleu.high for one in buckets], alpha=0.25)
@@ -138,4 +136,3 @@ def plot(buckets: Sequence[Bucket], path: Path) -> None:
     cost.plot(names, [one.seconds for one in buckets], marker="o")
     cost.set(ylabel="seconds for a sentence alone", xlabel="source words, and how many sentences", ylim=(0, None))
     figure.savefig(path, dpi=150)
-    pyplot.close(figure)
