@@ -33,6 +33,7 @@ from dragoman.text.pocket import generate
 from dragoman.text.readers import Pair
 from dragoman.text.splits import texts_alone
 from dragoman.text.synthetic import Synthetic
+from scripts_for_tests import environment
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "corpus"
 COMMON = {"source_language": "en", "target_language": "fr", "validation_size": 2, "test_size": 3, "seed": 5}
@@ -328,6 +329,52 @@ def test_an_unchanged_file_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None
     corpus = table(Tsv, put("t.tsv", "a\tb\n"))
     assert given(corpus) == given(corpus) == [("a", "b")]
     assert calls == [Path("t.tsv")]
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from dragoman.data.tokenised import tokenise
+from dragoman.errors import InputError
+from dragoman.text.corpus import Tsv
+from dragoman.text.tokenizer import SentencePiece
+
+corpus = Tsv(
+    source_language="en", target_language="fr", train="t.tsv", validation="v.tsv", test="v.tsv",
+    source_column=1, target_column=2, validation_size=1, test_size=1, seed=1,
+)
+limits = {"read": int(sys.argv[1]), "tokenise": int(sys.argv[2])}
+
+def limited(stage, work):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limits[stage], resource.RLIM_INFINITY))
+    try:
+        return work()
+    except InputError as error:
+        sys.exit(f"{stage}: {error}")
+
+text = limited("read", corpus.splits).train
+settings = {"model_type": "bpe", "vocab_size": 60, "joint": True, "byte_fallback": False, "character_coverage": 1.0}
+tokenizers = SentencePiece(**settings, symbols=None, normalisation=None).train(text["source"], text["target"])
+found = limited("tokenise", lambda: tokenise(text, tokenizers, max_length=99, name="train"))
+print(len(text), len(found.dataset), found.lengths_N2.shape, int(found.lengths_N2.sum()))
+"""
+
+
+@pytest.mark.parametrize("limits", [(50_000, 0), (10**9, 50_000)], ids=["text", "ids"])
+def test_a_disk_that_fills_is_one_sentence_and_leaves_nothing_that_is_trusted(cache: Path, limits: tuple) -> None:
+    put("t.tsv", "".join(f"a dog runs {n}\tun chien court {n}\n" for n in range(9_000)))
+    put("v.tsv", "a\tb\n")
+    variables = environment() | {"HF_DATASETS_CACHE": str(cache)}
+
+    def run(*given: int) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", FULL, *map(str, given)]
+        return subprocess.run(command, capture_output=True, text=True, env=variables)
+
+    stopped = run(*limits)
+    stage = "read" if limits[0] == 50_000 else "tokenise"
+    assert re.match(rf"{stage}: .* cannot be kept in .*HF_DATASETS_CACHE[^\n]*\n$", stopped.stderr), stopped.stderr
+    whole = run(10**9, 10**9)
+    assert whole.stdout.startswith("9000 9000 (9000, 2) "), whole.stderr
 
 
 def test_nothing_half_read_is_kept(cache: Path) -> None:

@@ -82,15 +82,17 @@ def encoded(text: Dataset, tokenizers: Tokenizers, path: Path, name: str) -> Dat
 
 
 def lengths_of(dataset: Dataset, path: Path) -> np.ndarray:
-    """The lengths, (N, 2), memory-mapped from `path`, where they are written first if they are not there."""
+    """The lengths, (N, 2), memory-mapped from `path`, where they are written first if they are not there.
+
+    Written as a file and not through memory: a full disk is then an error and not the end of the process.
+    """
     if not path.exists():
-        with replacing(path) as temporary:
-            found = np.lib.format.open_memmap(temporary, "w+", np.int32, (len(dataset), len(SIDES)))
-            for start, table in zip(range(0, len(dataset), PORTION), dataset.iter(PORTION), strict=True):
-                for column, side in enumerate(SIDES):
-                    lengths_N = pa.compute.list_value_length(table[side]).to_numpy()
-                    found[start : start + PORTION, column] = lengths_N + 1
-            found.flush()
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            shape = {"descr": "<i4", "fortran_order": False, "shape": (len(dataset), len(SIDES))}
+            np.lib.format.write_array_header_1_0(file, shape)
+            for table in dataset.iter(PORTION):
+                sides = [pa.compute.list_value_length(table[side]).to_numpy() for side in SIDES]
+                file.write((np.stack(sides, axis=1) + 1).astype("<i4").tobytes())
     return np.load(path, mmap_mode="r")
 
 
