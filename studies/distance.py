@@ -7,9 +7,7 @@ feed-forward networks. Draws distance.png.
 """
 
 import statistics
-import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +29,19 @@ from dragoman.text.pocket.lexicon import VERBS
 from dragoman.text.pocket.trees import Action, Clause, Gap, NounPhrase, Sentence
 from dragoman.text.pocket.words import Noun, Number
 from dragoman.text.tokenizer import Tokenizers
-from study import RESULTS, Job, arguments, by_label, markdown, report, spread, test_bleu, train_all
+from study import (
+    RESULTS,
+    Job,
+    arguments,
+    by_label,
+    markdown,
+    report,
+    spread,
+    step_seconds,
+    test_bleu,
+    train_all,
+    trained,
+)
 
 DEPTHS, OF_EACH, SAMPLED = range(5), 200, 40
 BARE = "Transformer without feed-forward"
@@ -124,24 +134,14 @@ def gradient_share(model: Seq2Seq, tokenizers: Tokenizers, contrast: Contrast) -
     return float(norms[words == 1].sum() / norms.sum())
 
 
-def step_speeds(jobs: dict[str, Job], lengths: range, rounds: int = 5) -> dict[str, list[float]]:
-    """Label → target tokens per second of a training step at each length, on one thread: medians."""
-    torch.set_num_threads(1)
-    models = {label: Run(job.folder).model().train() for label, job in jobs.items()}
-
-    def seconds(work: Callable[[], Tensor]) -> float:
-        began = time.perf_counter()
-        work().backward()
-        return time.perf_counter() - began
-
+def step_speeds(models: dict[str, Seq2Seq], lengths: range) -> dict[str, list[float]]:
+    """Label → target tokens per second of a training step at each length: medians."""
     found: dict[str, list[float]] = {label: [] for label in models}
     for length in lengths:
-        ids = torch.randint(4, 1000, (1024 // length, length))
-        loss = {label: partial(lambda model, ids: model(ids, ids).float().logsumexp(-1).sum(), model, ids)
-                for label, model in models.items()}  # fmt: skip
-        times = [{label: seconds(work) for label, work in loss.items()} for _ in range(rounds + 1)][1:]
+        sentences = 1024 // length
+        times = step_seconds(models, sentences, length, rounds=15)
         for label in models:
-            found[label].append(ids.numel() / statistics.median(one[label] for one in times))
+            found[label].append(sentences * length / statistics.median(one[label] for one in times))
     return found
 
 
@@ -192,7 +192,7 @@ def main() -> None:
     right, gradient = by_label(jobs, accuracy), by_label(jobs, gradient_shares)
     bleu, mass = by_label(jobs, test_bleu), by_label(jobs, masses)
     lengths = range(10, 61, 10)
-    speed = step_speeds({job.label: job for job in reversed(jobs)}, lengths)
+    speed = step_speeds(trained(jobs), lengths)
     distances = [statistics.mean(one.distance for one in sample(depth, OF_EACH)) for depth in DEPTHS]
 
     def mean(runs: list[list[float]]) -> list[float]:

@@ -3,9 +3,19 @@
 python studies/heads.py
 """
 
-from study import Job, arguments, by_label, markdown, report, speeds, spread, test_bleu, train_all
+import statistics
+
+from study import Job, arguments, by_label, markdown, report, spread, step_seconds, test_bleu, train_all, trained
 
 MODELS = {f"{heads} heads": (f"model.num_heads={heads}",) for heads in (1, 2, 4, 8, 16)}
+
+REFERENCE = "4 heads"
+
+
+def relative(ratios: list[float]) -> str:
+    """Median and quartiles."""
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    return f"{middle:.2f} ({low:.2f}–{high:.2f})"
 
 
 def main() -> None:
@@ -13,7 +23,8 @@ def main() -> None:
     jobs = [Job(label, seed, made, "heads") for seed in options.seeds for label, made in MODELS.items()]
     train_all(jobs, options.jobs)
     bleu = by_label(jobs, test_bleu)
-    speed = speeds({job.label: job for job in reversed(jobs)})
+    times = step_seconds(trained(jobs), sentences=48, length=20, rounds=45)
+    speed = {label: relative([one[REFERENCE] / one[label] for one in times]) for label in MODELS}
     rows = [(label, spread(bleu[label]), speed[label]) for label in MODELS]
     text = (
         f"Pocket corpus and recipe, width 128; seeds {', '.join(map(str, options.seeds))}, mean ± sd. Speed is that of"

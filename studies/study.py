@@ -7,7 +7,6 @@ was), measures, and writes NAME.md, NAME.json and its plots into docs/studies/.
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -19,6 +18,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import yaml
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+
+from kernels import processor
 
 from dragoman.models import Seq2Seq
 from dragoman.run import Run
@@ -109,26 +113,34 @@ def test_bleu(job: Job) -> float:
     return next(one["value"] for one in scores if one["name"] == "BLEU")
 
 
-def speeds(jobs: dict[str, Job], reference: str = "4 heads", rounds: int = 15) -> dict[str, str]:
-    """Label → speed of a training step of 48 sentences of 20 tokens, relative to the reference: alternating rounds."""
-    torch.set_num_threads(1)
-    models = {label: Run(job.folder).model().train() for label, job in jobs.items()}
-    src_BS, tgt_BT = (torch.randint(4, 1000, (48, 20)) for _ in range(2))
+def configured(overrides: Sequence[str]) -> dict[str, Any]:
+    """What `scripts/train.py` makes of them."""
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), *overrides, "--cfg", "job", "--resolve"]
+    found: dict[str, Any] = yaml.safe_load(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return found
 
-    def seconds(model: Seq2Seq) -> float:
+
+def step_seconds(models: dict[str, Seq2Seq], sentences: int, length: int, rounds: int) -> list[dict[str, float]]:
+    """Label → seconds of a training step, on one thread: alternating rounds, of which the first is left out."""
+    torch.set_num_threads(1)
+    ids = torch.randint(4, 1000, (sentences, length))
+    optimizers = {label: torch.optim.AdamW(model.train().parameters(), lr=0.0) for label, model in models.items()}
+
+    def seconds(label: str) -> float:
         began = time.perf_counter()
-        for _ in range(3):
-            with torch.autocast("cpu", torch.bfloat16, enabled=best_precision("auto", "cpu") == "bf16-mixed"):
-                loss = smoothed_loss(model(src_BS, tgt_BT).flatten(0, 1), tgt_BT.flatten(), 0.1)
-            loss.backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=best_precision("auto", "cpu") == "bf16-mixed"):
+            loss = smoothed_loss(models[label](ids, ids).flatten(0, 1), ids.flatten(), 0.1)
+        optimizers[label].zero_grad()
+        loss.backward()
+        optimizers[label].step()
         return time.perf_counter() - began
 
-    times = [{label: seconds(model) for label, model in models.items()} for _ in range(rounds + 1)][1:]
-    found = {}
-    for label in models:
-        low, middle, high = statistics.quantiles([one[reference] / one[label] for one in times], n=4)
-        found[label] = f"{middle:.2f} ({low:.2f}–{high:.2f})"
-    return found
+    return [{label: seconds(label) for label in models} for _ in range(rounds + 1)][1:]
+
+
+def trained(jobs: Sequence[Job]) -> dict[str, Seq2Seq]:
+    """Label → the model of its first seed."""
+    return {job.label: Run(job.folder).model() for job in reversed(jobs)}
 
 
 def spread(values: Iterable[float], digits: int = 1) -> str:
@@ -155,10 +167,7 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def machine() -> str:
     """Processor, cores, torch, date."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    return f"{name}, {os.cpu_count()} cores, torch {torch.__version__}, {date.today()}"
+    return f"{processor()}, {os.cpu_count()} cores, torch {torch.__version__}, {date.today()}"
 
 
 def report(name: str, text: str, data: Any) -> None:

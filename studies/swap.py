@@ -8,70 +8,41 @@ The steps that a mechanism can take in the budget are measured first, on this ma
 import argparse
 import json
 import statistics
-import time
+from collections.abc import Sequence
 
-import torch
-
-from dragoman.attention import Additive, Fused, Linear, ScaledDot, SlidingWindow
-from dragoman.models import Transformer
-from dragoman.training.loss import smoothed_loss
-from dragoman.training.precision import best_precision
-from study import RUNS, Job, arguments, by_label, markdown, report, spread, test_bleu, train_all, usage
+from dragoman.build import build
+from dragoman.models import Seq2Seq
+from study import (
+    RUNS,
+    Job,
+    arguments,
+    by_label,
+    configured,
+    markdown,
+    report,
+    spread,
+    step_seconds,
+    test_bleu,
+    train_all,
+    usage,
+)
 
 BUDGET = 15 * 60  # CPU seconds of training steps
-ATTENTIONS = {
-    "fused": {"made": Fused},
-    "dot": {"made": ScaledDot, "scale": True},
-    "additive": {"made": Additive},
-    "window": {"made": SlidingWindow, "window": 8, "global_tokens": 0},
-    "linear": {"made": Linear},
-}
-SIZES = {
-    "source_vocab_size": 8000, "target_vocab_size": 8000, "dim": 256, "num_heads": 4, "num_kv_heads": 4,
-    "feed_forward_dim": 512, "encoder_layers": 3, "decoder_layers": 3, "max_length": 1024, "norm": "pre",
-    "feed_forward": "relu", "positions": "sinusoidal", "tied_embeddings": "all", "dropout": 0.3,
-    "feed_forward_dropout": 0.0, "attention_dropout": 0.0,
-}  # fmt: skip
+ATTENTIONS = ("fused", "dot", "additive", "window", "linear")
 
 
-def model_of(made: type, **settings: object) -> Transformer:
-    """The recipe's Transformer with that attention; a window reads the source whole."""
-
-    def attention(**common: object) -> object:
-        return made(**common, **settings)
-
-    cross = Fused if made is SlidingWindow else attention
-    places = {"encoder_attention": attention, "decoder_attention": attention, "cross_attention": cross}
-    return Transformer(**SIZES, **places).train()  # type: ignore[arg-type]
+def models(recipe: Sequence[str]) -> dict[str, Seq2Seq]:
+    """The recipe's Transformer with each attention."""
+    return {label: build(configured([*recipe, f"swap={label}"])["model"], path="model") for label in ATTENTIONS}
 
 
-def seconds_per_step(rounds: int = 7) -> dict[str, float]:
-    """Medians of alternating rounds: 128 sentences of 16 tokens, one thread."""
-    torch.set_num_threads(1)
-    src_BS, tgt_BT = (torch.randint(4, 8000, (128, 16)) for _ in range(2))
-    steps = {}
-    for label, settings in ATTENTIONS.items():
-        model = model_of(**settings)  # type: ignore[arg-type]
-        steps[label] = (model, torch.optim.AdamW(model.parameters(), fused=True))
-
-    def seconds(model: Transformer, optimizer: torch.optim.Optimizer) -> float:
-        began = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=best_precision("auto", "cpu") == "bf16-mixed"):
-            loss = smoothed_loss(model(src_BS, tgt_BT).flatten(0, 1), tgt_BT.flatten(), 0.1)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return time.perf_counter() - began
-
-    times = [{label: seconds(*step) for label, step in steps.items()} for _ in range(rounds + 1)][1:]
-    return {label: statistics.median(one[label] for one in times) for label in steps}
-
-
-def budgets() -> dict[str, int]:
+def budgets(recipe: Sequence[str]) -> dict[str, int]:
     """Steps for each attention, in hundreds; measured once."""
     path = RUNS / "swap" / "steps.json"
     if not path.exists():
-        found = {label: round(BUDGET / seconds / 100) * 100 for label, seconds in seconds_per_step().items()}
+        times = step_seconds(models(recipe), sentences=128, length=16, rounds=9)
+        medians = {label: statistics.median(one[label] for one in times) for label in ATTENTIONS}
+        found = {label: round(BUDGET / seconds / 100) * 100 for label, seconds in medians.items()}
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(found) + "\n", "utf-8")
     steps: dict[str, int] = json.loads(path.read_text("utf-8"))
@@ -84,9 +55,9 @@ def main() -> None:
         "--folder", required=True, help="the folder with train.en, train.de, val.* and test_2016_flickr.*"
     )
     options = arguments(str(__doc__), parser, seeds=[1])
-    steps = budgets()
     # The test set is for finished recipes: this compares on the validation set.
     recipe = ("experiment=multi30k_en_de", f"corpus.folder={options.folder}", "corpus.test=val", "validate_every=500")
+    steps = budgets(recipe)
     jobs = [
         Job(label, seed, (*recipe, f"swap={label}", f"max_steps={steps[label]}"), "swap")
         for seed in options.seeds
