@@ -79,7 +79,7 @@ def test_a_corpus_reads_what_was_written(trained, mono):
     done(synthesise(trained, *GREEDY, "output=out.tsv.gz"))
     rest = {"source_language": "en", "target_language": "fr", "validation_size": 2, "test_size": 2, "seed": 1}
     found = Tsv(train="out.tsv.gz", validation=None, test=None, source_column=1, target_column=2, **rest).read("train")
-    pairs = [list(pair.values()) for pair in found]
+    pairs = [[pair["source"], pair["target"]] for pair in found]
     assert pairs == [
         line.split("\t") for line in gzip.decompress(Path("out.tsv.gz").read_bytes()).decode().split("\n")[:-1]
     ]
