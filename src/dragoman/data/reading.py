@@ -19,7 +19,7 @@ from dragoman.text.splits import Proportions, part_sizes
 from dragoman.text.tokenizer import SentencePiece, Tokenizers
 
 log = logging.getLogger("dragoman")
-ENOUGH = 1_000_000  # pairs to learn a tokenizer from: more change its pieces little and fill the memory
+ENOUGH = 250_000  # pairs to learn a tokenizer from: more change its pieces little and fill the memory
 
 
 class Fetching(NamedTuple):
