@@ -19,7 +19,7 @@ from dragoman.data.batch import Flat, flat
 from dragoman.errors import InputError
 from dragoman.files import replacing
 from dragoman.text.hashes import cache_folder
-from dragoman.text.store import quiet
+from dragoman.text.store import WRITTEN, quiet
 from dragoman.text.tokenizer import Tokenizers
 
 log = logging.getLogger("dragoman")
@@ -72,6 +72,8 @@ def encoded(text: Dataset, tokenizers: Tokenizers, path: Path, name: str) -> Dat
             .map(
                 encode,
                 batched=True,
+                batch_size=WRITTEN,
+                writer_batch_size=WRITTEN,
                 features=FEATURES,
                 new_fingerprint=path.stem,
                 cache_file_name=str(path),

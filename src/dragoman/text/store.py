@@ -24,6 +24,8 @@ from dragoman.text.readers import Pair, Pairs, flaw_of
 # Where a pair stands, and what keeps it from being one: null for all that is text, else its texts are escaped.
 FEATURES = Features({name: Value("string") for name in ("source", "target", "origin", "flaw")})
 
+WRITTEN = 50_000  # pairs that are written together: to open a file is to look for the beginning of each such part
+
 
 def store(pairs: Callable[[], Pairs], key: str, subject: str) -> Dataset:
     """The pairs as a `Dataset` with the columns of `FEATURES`; `pairs` is called only if `key` is new.
@@ -41,7 +43,7 @@ def store(pairs: Callable[[], Pairs], key: str, subject: str) -> Dataset:
 
     try:
         with quiet():
-            return Dataset.from_generator(rows, features=FEATURES, fingerprint=key)
+            return Dataset.from_generator(rows, features=FEATURES, fingerprint=key, writer_batch_size=WRITTEN)
     except DatasetGenerationError as error:
         if isinstance(error.__cause__, InputError):
             raise error.__cause__ from None
