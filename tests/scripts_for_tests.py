@@ -4,11 +4,12 @@ import io
 import logging
 import os
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
-from functools import cache
+from functools import cache, partial
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -48,7 +49,9 @@ def start(script: str, *arguments: str, folder: Path, **options: Any) -> subproc
     variables = environment() | {"HF_DATASETS_CACHE": str(folder / "data-sets")}
     command = [sys.executable, str(SCRIPTS / f"{script}.py"), *arguments]
     options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-    return subprocess.Popen(command, cwd=folder, env=variables, **options)
+    # Where the tests themselves were started in the background they ignore Ctrl-C, and what they start would too.
+    heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    return subprocess.Popen(command, cwd=folder, env=variables, preexec_fn=heed, **options)
 
 
 def finish(process: subprocess.Popen[bytes], given: str | bytes = b"") -> Answer:
