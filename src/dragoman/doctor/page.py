@@ -6,7 +6,7 @@ from html import escape
 
 import numpy as np
 
-from dragoman.doctor.tally import Report
+from dragoman.doctor.tally import Report, printable
 from dragoman.doctor.terminal import number, share
 
 STYLE = """
@@ -104,7 +104,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], words: int) -> s
 
 def shown(text: str) -> str:
     """Escaped, with characters that nobody sees spelt out."""
-    return escape("".join(one if one.isprintable() else repr(one)[1:-1] for one in text))
+    return escape(printable(text))
 
 
 def picture(report: Report) -> str:

@@ -67,3 +67,8 @@ class Report:
     splits: dict[str, SplitReport] = field(default_factory=dict)
     pieces: dict[str, int] = field(default_factory=dict)  # of the tokenizer of each side
     pieces_in_use: dict[str, int] = field(default_factory=dict)  # those that the training split holds
+
+
+def printable(text: str) -> str:
+    """On one line, with characters that nobody sees, or that a terminal would obey, spelt out."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)

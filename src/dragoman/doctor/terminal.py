@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dragoman.doctor.tally import Report
+from dragoman.doctor.tally import Report, printable
 
 WIDEST = 100  # characters of a text that is shown
 OF_A_RULE = 3  # examples
@@ -95,6 +95,6 @@ def share(part: int | None, whole: int | None) -> str:
 
 
 def visible(text: str) -> str:
-    """On one line, and no character that a terminal would obey."""
+    """The beginning of a text, as a terminal may show it."""
     short = text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in short)
+    return printable(short)

@@ -54,14 +54,26 @@ class SplitRule(ABC):
         """Why, from a note of `Found`; the two functions tell where a row of the split and a held-out one stand."""
 
 
-class Copies(SplitRule):
+class PartitionRule(SplitRule):
+    """A law on the pairs that have the same hash in one `column`."""
+
+    column: int
+
+    def find(self, hashes_N3: Hashes, rows_M: np.ndarray, held: HeldOut) -> Found:
+        return joined(map(self._in_partition, partitions(hashes_N3, self.column, rows_M)))
+
+    @abstractmethod
+    def _in_partition(self, part: "Partition") -> Found:
+        """Those that must go, of pairs among which all are that have a hash in common."""
+
+
+class Copies(PartitionRule):
     """A pair that was there before, on both sides."""
+
+    column = PAIR
 
     def __init__(self, *, form: str) -> None:
         self.form = known(form)
-
-    def find(self, hashes_N3: Hashes, rows_M: np.ndarray, held: HeldOut) -> Found:
-        return joined(map(self._in_partition, partitions(hashes_N3, PAIR, rows_M)))
 
     def _in_partition(self, part: "Partition") -> Found:
         order = np.argsort(part.hashes_P3[:, PAIR], kind="stable")
@@ -73,15 +85,14 @@ class Copies(SplitRule):
         return f"a copy of {origin(note)} ({self.form})"
 
 
-class ManyTargets(SplitRule):
+class ManyTargets(PartitionRule):
     """A pair whose source had `most` different targets before."""
+
+    column = SOURCE
 
     def __init__(self, *, form: str, most: int) -> None:
         self.form = known(form)
         self.most = at_least(1, "most", most)
-
-    def find(self, hashes_N3: Hashes, rows_M: np.ndarray, held: HeldOut) -> Found:
-        return joined(map(self._in_partition, partitions(hashes_N3, SOURCE, rows_M)))
 
     def _in_partition(self, part: "Partition") -> Found:
         """Copies of a pair share its place in the row of targets of its source, which begins with 0."""
