@@ -2,14 +2,12 @@
 
 import ast
 import copy
-import logging
 import math
 import signal
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import datasets
 import lightning as L
 import numpy as np
 import pytest
@@ -21,7 +19,6 @@ from torch.nn import functional as F
 from dragoman.build import build
 from dragoman.data.batch import Batch, collate
 from dragoman.errors import InputError
-from dragoman.evaluation import scores
 from dragoman.files import write_bytes
 from dragoman.ids import PAD
 from dragoman.run import IDENTITY, Run, differences, read_weights, write_weights
@@ -32,20 +29,16 @@ from dragoman.training.scoring import ScoreTranslations
 from dragoman.training.task import TranslationTask
 from dragoman.training.train import train
 from models_for_tests import transformer
-from training_for_tests import Accident, Record, last, metrics, tiny, use_sgd, weights
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread_and_a_cache(tmp_path_factory: pytest.TempPathFactory):
-    """Threads cost such small models more than they give; the tokenised corpus is made once."""
-    threads, logging_level = torch.get_num_threads(), logging.getLogger("dragoman").level
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
-        patch.setattr(scores, "BOOTSTRAP_SAMPLES", 10)
-        yield
-    torch.set_num_threads(threads)
-    logging.getLogger("dragoman").setLevel(logging_level)
+from training_for_tests import (
+    Accident,
+    Record,
+    last,
+    metrics,
+    one_thread_and_a_cache,  # noqa: F401 (a fixture)
+    tiny,
+    use_sgd,
+    weights,
+)
 
 
 @pytest.fixture(scope="module")

@@ -6,29 +6,23 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pytest
 import torch
 import yaml
 
 from dragoman.errors import InputError
-from dragoman.evaluation import scores
 from dragoman.run import Run, write_weights
 from dragoman.training.train import train
 from dragoman.training.transfer import freeze, load_fitting, shortened
 from models_for_tests import transformer
-from training_for_tests import Accident, Record, last, tiny, weights
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread_and_a_cache(tmp_path_factory: pytest.TempPathFactory):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
-        patch.setattr(scores, "BOOTSTRAP_SAMPLES", 10)
-        yield
-    torch.set_num_threads(threads)
+from training_for_tests import (
+    Accident,
+    Record,
+    last,
+    one_thread_and_a_cache,  # noqa: F401 (a fixture)
+    tiny,
+    weights,
+)
 
 
 @pytest.fixture(scope="module")

@@ -1,17 +1,21 @@
 """Tiny runs: the real configurations, composed as the scripts compose them, with a model that trains in a second."""
 
 import csv
+import logging
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+import datasets
 import hydra
 import lightning as L
+import pytest
 import torch
 from torch import Tensor
 
 from dragoman.data.batch import Batch
+from dragoman.evaluation import scores
 from entry import CONFIG_FOLDER, Root
 from entry_literals import LITERAL, Literals
 
@@ -119,3 +123,16 @@ def last(folder: Path) -> dict[str, Any]:
 
 def weights(path: Path) -> dict[str, Tensor]:
     return torch.load(path, weights_only=True)["weights"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread_and_a_cache(tmp_path_factory: pytest.TempPathFactory):
+    """Threads cost such small models more than they give; the tokenised corpus is made once."""
+    threads, logging_level = torch.get_num_threads(), logging.getLogger("dragoman").level
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+        patch.setattr(scores, "BOOTSTRAP_SAMPLES", 10)
+        yield
+    torch.set_num_threads(threads)
+    logging.getLogger("dragoman").setLevel(logging_level)
