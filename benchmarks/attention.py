@@ -20,11 +20,11 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from kernels import processor
 from matplotlib.figure import Figure
 from torch.profiler import ProfilerActivity, profile
 
 from dragoman.attention import Additive, Attention, Fused, Linear, Mask, ScaledDot, SlidingWindow
+from dragoman.machine import processor
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 WIDTH = 64

@@ -22,7 +22,7 @@ from datetime import date
 from itertools import islice
 from pathlib import Path
 
-from kernels import processor
+from dragoman.machine import processor
 
 SMALL = 2_000  # pairs of the validation and test splits
 SECONDS = 20  # that each speed of the loader is measured for

@@ -6,13 +6,11 @@ Prints a Markdown table: medians of forward + backward in milliseconds over alte
 definition's time to the fast path's with its quartiles over the rounds.
 """
 
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -20,6 +18,7 @@ from torch.nn import functional as F
 
 from dragoman.attention import KV, Mask
 from dragoman.attention.fused import one_kernel, two_products
+from dragoman.machine import processor
 from dragoman.models.dropout import Dropout
 from dragoman.training.loss import BlockwiseLoss, plain_loss
 
@@ -68,12 +67,6 @@ def milliseconds(work: Callable[[], None]) -> float:
     for _ in range(REPEATS):
         work()
     return (time.perf_counter() - began) / REPEATS * 1e3
-
-
-def processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
 def main() -> None:

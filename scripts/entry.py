@@ -25,13 +25,13 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dragoman.errors import InputError
+from dragoman.errors import InputError, Stopped
 from entry_help import COMPOSITION_ERRORS, explain, help_text, nearest, one_line, walk
 from entry_literals import LITERAL, Literals
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[1] / "configs"
 RAW = os.environ.get("HYDRA_FULL_ERROR") == "1"
-EXPECTED: tuple[type[BaseException], ...] = () if RAW else (InputError, OSError, KeyboardInterrupt)
+EXPECTED: tuple[type[BaseException], ...] = () if RAW else (InputError, OSError, KeyboardInterrupt, Stopped)
 
 Function = Callable[[dict[str, Any]], object]
 
@@ -52,7 +52,8 @@ def entry(
     whole name exists. A validation or test split may be null.
 
     Exit status: 1 after an `InputError`, an `OSError` or a configuration that cannot be composed (one sentence on
-    stderr), or if any job of a sweep failed so; 130 after Ctrl-C; 141 when the reader of stdout left. Any other
+    stderr), or if any job of a sweep failed so; 130 after Ctrl-C (128 + its number after
+    another signal that a training heeds); 141 when the reader of stdout left. Any other
     exception is a bug of ours and keeps its traceback; with HYDRA_FULL_ERROR=1 every exception does.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
@@ -204,7 +205,7 @@ def run_sweep(function: Function, jobs: list[Job], literals: Literals) -> int:
         try:
             function(config)
         except EXPECTED as error:
-            if isinstance(error, KeyboardInterrupt | BrokenPipeError):
+            if isinstance(error, KeyboardInterrupt | BrokenPipeError | Stopped):
                 raise
             report(error, literals, f"{swept}: ")
             failed += 1
@@ -219,6 +220,8 @@ def report(error: BaseException, literals: Literals, where: str = "") -> int:
             sentence, status = "Interrupted.", 130
         case BrokenPipeError():
             return 141
+        case Stopped(number=number):
+            sentence, status = str(error), 128 + number
         case OSError(strerror=str(reason), filename=filename):
             sentence, status = f"{reason}: {filename}." if filename is not None else f"{reason}.", 1
         case _:

@@ -20,10 +20,7 @@ from typing import Any, NamedTuple
 import torch
 import yaml
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
-
-from kernels import processor
-
+from dragoman.machine import processor
 from dragoman.models import Seq2Seq
 from dragoman.run import Run
 from dragoman.training.loss import smoothed_loss

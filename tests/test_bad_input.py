@@ -313,6 +313,10 @@ def noise(name: str) -> Callable[[Path], object]:
     return lambda folder: (folder / name).write_bytes(random.Random(1).randbytes(20_000))
 
 
+def each(*harms: Callable[[Path], object]) -> Callable[[Path], object]:
+    return lambda folder: [harm(folder) for harm in harms]
+
+
 def flip(name: str) -> Callable[[Path], object]:
     """A bit in the middle of a file."""
 
@@ -411,10 +415,7 @@ AGAIN: dict[str, tuple[Callable[[Path], object], str]] = {
     "scores another thing": (overwrite("scores.json", b"[1]"), "scores.json is damaged"),
     "scores without scores": (overwrite("scores.json", b'{"a": 1}'), "scores.json is damaged"),
     "scores of another shape": (overwrite("scores.json", b'{"scores": [{"name": 1}]}'), "scores.json is damaged"),
-    "last noise": (noise("last.ckpt"), r"hurt/last.ckpt is damaged: remove it to go on from last-previous.ckpt"),
-    "last cut": (shorten("last.ckpt", 0.5), "hurt/last.ckpt is damaged"),
-    "last cut short": (shorten("last.ckpt", 0.999), "hurt/last.ckpt is damaged"),
-    "last empty": (overwrite("last.ckpt", b""), "hurt/last.ckpt is damaged"),
+    "both checkpoints": (each(noise("last.ckpt"), noise("last-previous.ckpt")), "last.ckpt and last-previous.ckpt ca"),
     "config cut": (shorten("config.yaml", 0.3), "hurt"),
     "tokenizer gone": (lambda run: (run / "tokenizer.model").unlink(), "hurt holds no tokenizer"),
 }  # fmt: skip
@@ -435,11 +436,23 @@ def test_a_damaged_run_does_not_go_on(trained: Runs, hurt: Path, damage: str) ->
     assert re.search(message, said), said
 
 
-def test_a_damaged_last_checkpoint_once_removed_the_one_before_it_goes_on(trained: Runs, hurt: Path) -> None:
-    (hurt / "last.ckpt").unlink()
+LAST: dict[str, Callable[[Path], object]] = {
+    "gone": lambda run: (run / "last.ckpt").unlink(),
+    "noise": noise("last.ckpt"),
+    "one bit": flip("last.ckpt"),
+    "cut": shorten("last.ckpt", 0.5),
+    "cut short": shorten("last.ckpt", 0.999),
+    "empty": overwrite("last.ckpt", b""),
+}
+
+
+@pytest.mark.parametrize("damage", LAST)
+def test_where_the_last_checkpoint_is_lost_the_one_before_it_goes_on(trained: Runs, hurt: Path, damage: str) -> None:
+    LAST[damage](hurt)
     (hurt / "scores.json").unlink()
     answer = call("train", *again(trained))
     assert answer.status == 0, answer.err
+    assert ("hurt/last.ckpt is damaged: looking for the one before it" in answer.err) == (damage != "gone")
     assert "going on from step 100" in answer.err
     ours, theirs = (json.loads((folder / "scores.json").read_text())["scores"] for folder in (hurt, trained.first))
     assert ours == theirs

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from dragoman.build import OWN_CLASSES, any_class, build, own_class
 from dragoman.errors import InputError
-from dragoman.training.train import waiting
+from dragoman.training.fit import waiting
 from entry import CONFIG_FOLDER, Root
 from entry_literals import LITERAL, Literals
 

@@ -1,4 +1,4 @@
-"""The one exception that is the user's to mend; knows nothing of who raises or prints it."""
+"""What ends a command without being a bug; knows nothing of who raises or prints it."""
 
 
 class InputError(ValueError):
@@ -7,3 +7,12 @@ class InputError(ValueError):
     The message is one sentence that names the subject (file and line, or key), its value, the law it breaks and what
     to change. `scripts/` prints it without a traceback and exits with status 1.
     """
+
+
+class Stopped(Exception):
+    """A signal asked for an end, and all there was to save is saved. `scripts/` prints the sentence and exits with
+    status 128 + `number`, as a process does that the signal has ended."""
+
+    def __init__(self, sentence: str, number: int) -> None:
+        super().__init__(sentence)
+        self.number = number

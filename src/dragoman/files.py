@@ -1,10 +1,13 @@
 """Writing files so that nobody ever sees half of one."""
 
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from dragoman.errors import InputError
 
 
 @contextmanager
@@ -36,3 +39,22 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, content: str) -> None:
     """All of `content` in UTF-8, or nothing."""
     write_bytes(path, content.encode("utf-8"))
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """While it lasts no other process gets in; where the file system knows no locks, all do.
+
+    InputError if another is there. Sweeps away what a process left half-written that was killed in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a") as lock:
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # of this process alone: not of what it forks
+        except (BlockingIOError, PermissionError) as error:
+            raise InputError(f"Another process trains in {folder}: let it end, or choose another `name=`.") from error
+        except OSError:  # no locks here
+            pass
+        for half in folder.rglob(".*.partial"):
+            half.unlink(missing_ok=True)
+        yield

@@ -4,19 +4,18 @@ import json
 import time
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
 
 import torch
 import yaml
 
 from dragoman.build import build, own_class
 from dragoman.errors import InputError
-from dragoman.files import write_atomically, write_text
+from dragoman.files import write_text
 from dragoman.models import Seq2Seq
 from dragoman.search import Search
+from dragoman.tensors import Damaged, read_tensors, write_tensors
 from dragoman.text.tokenizer import Tokenizers
 
-FORMAT = 1  # of best.ckpt; a newer one is refused
 CONFIG, BEST, LAST, PREVIOUS, SCORES = "config.yaml", "best.ckpt", "last.ckpt", "last-previous.ckpt", "scores.json"
 
 # What makes two runs the same run: a second start with another of these is refused, all else may change.
@@ -198,24 +197,18 @@ def differences(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any]
 
 def write_weights(path: Path, weights: dict[str, torch.Tensor], **facts: float | str) -> None:
     """Weights and a few facts about them, atomically."""
-    write_atomically(path, lambda file: torch.save({"format": FORMAT, "weights": weights, **facts}, file))
+    write_tensors(path, {"weights": weights, **facts})
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """The weights in a file of `write_weights`, as tensors only: nothing in it is executed."""
     if not path.is_file():
         raise InputError(f"{path.parent} holds no weights ({path.name}): has its training reached a validation yet?")
-    try:
-        with ZipFile(path) as archive:
-            if broken := archive.testzip():
-                raise ValueError(f"{broken} is not what was written")
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        found, weights = content["format"], content["weights"]
-    except Exception as error:  # a damaged or foreign file can fail in as many ways as there are readers below
-        raise InputError(f"{path} is damaged or not a Dragoman checkpoint: copy it again, or train again.") from error
-    if found != FORMAT:
-        raise InputError(f"{path} has format {found}; this version of Dragoman reads format {FORMAT}: update Dragoman.")
-    return weights
+    content = read_tensors(path)
+    if "weights" not in content:
+        raise Damaged(path)
+    found: dict[str, torch.Tensor] = content["weights"]
+    return found
 
 
 def _write_config(path: Path, config: dict[str, Any]) -> None:

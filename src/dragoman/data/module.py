@@ -5,6 +5,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from datasets import Dataset
 from lightning.pytorch.accelerators import CUDAAccelerator
 
 from dragoman.data.batch import Batch
@@ -12,6 +13,7 @@ from dragoman.data.reading import Batches, Fetching, Reading
 from dragoman.data.sampler import Place, Position, in_order
 from dragoman.data.stored import Pairs
 from dragoman.data.tokenised import tokenise
+from dragoman.text.hashes import fingerprint_of
 from dragoman.text.splits import Proportions, Splits
 from dragoman.text.tokenizer import Tokenizers
 
@@ -72,6 +74,11 @@ class TranslationData(L.LightningDataModule):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.since = [Place(*place) for place in state_dict["since"]]
+
+    def fingerprints(self) -> dict[str, str | None]:
+        """What each split is known by: other text, another name. None for a stream."""
+        splits = self.splits._asdict().items()
+        return {name: fingerprint_of(split) if isinstance(split, Dataset) else None for name, split in splits}
 
     def _seen(self) -> int:
         trainer = self._trainer()

@@ -1,6 +1,7 @@
 """How text becomes training batches: the contract of `stored.py` and `fresh.py`."""
 
 import logging
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
@@ -31,7 +32,14 @@ class Fetching(NamedTuple):
     def loader(self, dataset: Dataset, **order: Any) -> DataLoader:
         """Of what the dataset makes, as it is."""
         workers = self.num_workers
-        return DataLoader(dataset, collate_fn=as_it_is, num_workers=workers, persistent_workers=workers > 0, **order)
+        return DataLoader(
+            dataset,
+            collate_fn=as_it_is,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            worker_init_fn=heedless,
+            **order,
+        )
 
     def batches(self, pairs: Dataset, sampler: Iterable[list[int]]) -> "Batches":
         """Of a dataset that fetches the arrays of a whole batch at once."""
@@ -55,6 +63,12 @@ class Batches:
 
     def __len__(self) -> int:
         return len(self.loader)
+
+
+def heedless(_: int) -> None:
+    """In a process that fetches: a signal to the whole group is its parent's to heed."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def as_it_is(made: Any) -> Any:

@@ -18,7 +18,7 @@ from datasets import Dataset, Features, List, Value
 from dragoman.data.batch import Flat, flat
 from dragoman.errors import InputError
 from dragoman.files import replacing
-from dragoman.text.hashes import cache_folder
+from dragoman.text.hashes import cache_folder, fingerprint_of
 from dragoman.text.store import WRITTEN, quiet
 from dragoman.text.tokenizer import Tokenizers
 
@@ -38,7 +38,7 @@ class Tokenised(NamedTuple):
 
 def tokenise(text: Dataset, tokenizers: Tokenizers, *, max_length: int, name: str) -> Tokenised:
     """Encode both sides, by all cores; reports how many are empty on a side or longer than `max_length`."""
-    content = tokenizers.source.model + tokenizers.target.model + fingerprint(text)
+    content = tokenizers.source.model + tokenizers.target.model + fingerprint_of(text).encode()
     key = hashlib.sha256(content).hexdigest()[:40]  # `datasets` needs some of its 64 letters for the parts
     folder = cache_folder()
     try:
@@ -51,11 +51,6 @@ def tokenise(text: Dataset, tokenizers: Tokenizers, *, max_length: int, name: st
         ) from error
     report(name, lengths_N2, max_length)
     return Tokenised(dataset, lengths_N2)
-
-
-def fingerprint(text: Dataset) -> bytes:
-    """What `datasets` knows a text by: the content of its files, and what was done to it since."""
-    return text._fingerprint.encode()
 
 
 def encoded(text: Dataset, tokenizers: Tokenizers, path: Path, name: str) -> Dataset:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import datasets
+from datasets import Dataset
 
 from dragoman.errors import InputError
 from dragoman.files import write_text
@@ -20,6 +21,12 @@ SETTLED = 2_000_000_000  # nanoseconds: a file may be changed twice within the t
 def cache_folder() -> Path:
     """Where tokenised text and hashes are kept; it may be removed at any time."""
     return Path(datasets.config.HF_DATASETS_CACHE) / CACHE
+
+
+def fingerprint_of(text: Dataset) -> str:
+    """What `datasets` knows a text by: the content of its files, and what was done to it since."""
+    found: str = text._fingerprint
+    return found
 
 
 def content_hash(path: Path) -> bytes:

@@ -9,7 +9,7 @@ from datasets import Dataset, Features, Value
 
 from dragoman.errors import InputError
 from dragoman.text.base import Corpus
-from dragoman.text.hashes import cache_folder
+from dragoman.text.hashes import cache_folder, fingerprint_of
 from dragoman.text.splits import Proportions, SplitName
 from dragoman.text.store import FEATURES, quiet, unusable_cache
 
@@ -65,7 +65,7 @@ class Mix(Corpus):
             sources = batch["source"] if tag is None else [f"{tag} {source}" for source in batch["source"]]
             return {"source": sources, "part": [number] * len(sources)}
 
-        key = hashlib.sha256(repr((text._fingerprint, number, tag)).encode()).hexdigest()
+        key = hashlib.sha256(repr((fingerprint_of(text), number, tag)).encode()).hexdigest()
         try:
             cache_folder().mkdir(parents=True, exist_ok=True)
             path = str(cache_folder() / f"{key}.joined.arrow")

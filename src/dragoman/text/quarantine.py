@@ -22,7 +22,7 @@ from dragoman.files import write_atomically
 from dragoman.text import cleaning, copies, languages, screening
 from dragoman.text.base import Corpus
 from dragoman.text.cleaning import Undecodable
-from dragoman.text.hashes import cache_folder
+from dragoman.text.hashes import cache_folder, fingerprint_of
 from dragoman.text.packing import pack
 from dragoman.text.screening import Rule, Watch, make_rules, objections, screen
 from dragoman.text.splits import SplitName, Splits, chosen, refuse_flaws, set_aside
@@ -50,7 +50,7 @@ def clean(corpus: Corpus, settings: dict[str, Any], watch: Watch) -> Cleaned:
     digest.update(repr(corpus).encode("utf-8", "backslashreplace"))  # what is cut off, among other things
 
     def sift(name: SplitName, split: Dataset) -> Dataset:
-        digest.update(split._fingerprint.encode())
+        digest.update(fingerprint_of(split).encode())
         if name != "train" or not tolerant:
             return refuse_flaws(name, split)
         sound, aside = set_aside(split)

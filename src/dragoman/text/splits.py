@@ -9,6 +9,7 @@ import pyarrow.compute
 from datasets import Dataset
 
 from dragoman.errors import InputError
+from dragoman.text.hashes import fingerprint_of
 
 SplitName = Literal["train", "validation", "test"]
 Sift = Callable[[SplitName, Dataset], Dataset]  # a split as it was read → what is wanted of it
@@ -95,5 +96,5 @@ def cut(train: Dataset, sizes: dict[SplitName, int], seed: int) -> dict[SplitNam
 
 def chosen(text: Dataset, places: np.ndarray, *facts: object) -> Dataset:
     """The rows of those places, in the order of the file; `facts` say what chose them, so that none needs hashing."""
-    key = hashlib.sha256(repr((text._fingerprint, facts)).encode()).hexdigest()
+    key = hashlib.sha256(repr((fingerprint_of(text), facts)).encode()).hexdigest()
     return text.select(np.sort(places), new_fingerprint=key)

@@ -31,6 +31,11 @@ def plain_loss(logits_NV: Tensor, labels_N: Tensor, label_smoothing: float) -> T
     )
 
 
+def count_targets(tgt_BT: Tensor) -> Tensor:
+    """How many tokens the loss of `BOS y… EOS PAD…` is a sum over."""
+    return (tgt_BT[:, 1:] != PAD).sum()
+
+
 class BlockwiseLoss(torch.autograd.Function):
     """The same loss and gradient: d loss / d logit = softmax - (1-ε)·[is the label] - ε/V, zero at padding."""
 

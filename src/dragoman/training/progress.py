@@ -12,10 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from torch.optim import Optimizer
 
 from dragoman.attention import PLACES, kernels
+from dragoman.heartbeat import clock
 
 log = logging.getLogger("dragoman")
 
-HEARTBEAT = 60.0  # seconds without a line in a log before there is one all the same
+HEARTBEAT = 45.0  # seconds without a line in a log before a step has one all the same
 
 
 class ShowProgress(L.Callback):
@@ -78,11 +79,10 @@ class ShowProgress(L.Callback):
     def _measure(self, trainer: L.Trainer, pl_module: Any, step: int) -> None:
         now = time.perf_counter()
         loss, tokens = pl_module.take_sums()
-        speed = tokens * trainer.world_size / (now - self.window_began - self.paused)
+        speed = tokens / (now - self.window_began - self.paused)
         self.window_began, self.paused = now, 0.0
         metrics = {"train_loss": loss / max(1.0, tokens), "learning_rate": self.rate, "tokens_per_second": speed}
-        if pl_module.gradient_norm is not None:
-            metrics["gradient_norm"] = pl_module.gradient_norm.item()
+        metrics["gradient_norm"] = pl_module.gradient_norm.item()
         write_metrics(trainer, metrics)
         left = (now - self.began) / max(1, step - self.first_step) * (trainer.max_steps - step)
         self.recent = f"loss {metrics['train_loss']:.3f}, {speed:,.0f} tokens/s, {clock(left)} left"
@@ -126,10 +126,3 @@ def write_metrics(trainer: L.Trainer, metrics: dict[str, float]) -> None:
     for logger in trainer.loggers:
         logger.log_metrics(metrics, step=trainer.global_step)
         logger.save()
-
-
-def clock(seconds: float) -> str:
-    """1:02:03 or 2:03."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

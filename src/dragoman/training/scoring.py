@@ -1,13 +1,22 @@
 """BLEU on real text while training: the model translates the validation split at every validation."""
 
+import logging
+from itertools import zip_longest
+
 import lightning as L
 
 from dragoman.evaluation.scores import bleu
+from dragoman.training.processes import gathered
 from dragoman.translator import Translator
+
+log = logging.getLogger("dragoman")
 
 
 class ScoreTranslations(L.Callback):
-    """Gives the other callbacks `bleu`, sacreBLEU's default, of the translations of `source` against `reference`."""
+    """Gives the other callbacks `bleu`, sacreBLEU's default, of the translations of `source` against `reference`.
+
+    Each process translates its share. Not a number where that fails: a translation must not end a week of training.
+    """
 
     def __init__(self, translator: Translator, source: list[str], reference: list[str]) -> None:
         self.translator = translator
@@ -15,5 +24,20 @@ class ScoreTranslations(L.Callback):
         self.reference = reference
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        value = bleu(self.translator(self.source), self.reference)
-        pl_module.log("bleu", value, logger=False, rank_zero_only=True)
+        shares = gathered(trainer, self._translate(self.source[trainer.global_rank :: trainer.world_size]))
+        value = float("nan")
+        if all(share is not None for share in shares):
+            value = bleu(in_turn(shares), self.reference)
+        pl_module.log("bleu", value, logger=False)
+
+    def _translate(self, source: list[str]) -> list[str] | None:
+        try:
+            return self.translator(source)
+        except Exception:
+            log.warning("translating the validation split has failed; training goes on", exc_info=True)
+            return None
+
+
+def in_turn(shares: list[list[str]]) -> list[str]:
+    """Every process' lines where they were before they were shared out."""
+    return [line for lines in zip_longest(*shares) for line in lines if line is not None]

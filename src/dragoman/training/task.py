@@ -3,7 +3,9 @@
 Shapes: B sentences, S source positions, T target positions, V target vocabulary.
 """
 
+import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import lightning as L
@@ -13,9 +15,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from dragoman.data.batch import Batch
-from dragoman.ids import PAD
 from dragoman.models import Seq2Seq
-from dragoman.training.loss import smoothed_loss
+from dragoman.training.loss import count_targets, smoothed_loss
+from dragoman.training.unsound import leave_out
+
+log = logging.getLogger("dragoman")
 
 
 class TranslationTask(L.LightningModule):
@@ -23,7 +27,8 @@ class TranslationTask(L.LightningModule):
 
     The loss of an optimizer step is the mean over all of its target tokens, whatever batches and processes they came
     in: `training_step` returns sums, and the gradients are divided once, just before clipping. Randomness is a function
-    of (seed, batch, rank), so a resumed run is the uninterrupted one.
+    of (seed, batch, rank), so a resumed run is the uninterrupted one. A step whose gradient is not finite, or whose
+    loss is above `highest_loss` (nats per token), changes nothing, in any process.
     """
 
     def __init__(
@@ -33,6 +38,7 @@ class TranslationTask(L.LightningModule):
         optimizer: Callable[..., Optimizer],
         schedule: Callable[[Optimizer], LRScheduler],
         label_smoothing: float,
+        highest_loss: float,
         seed: int,
     ) -> None:
         super().__init__()
@@ -40,11 +46,14 @@ class TranslationTask(L.LightningModule):
         self.make_optimizer = optimizer
         self.make_schedule = schedule
         self.label_smoothing = label_smoothing
+        self.highest_loss = highest_loss
         self.seed = seed
-        self.step_sums = torch.zeros(2)  # loss and target tokens of the optimizer step that is being gathered
-        self.past_sums = torch.zeros(2)  # of those since `take_sums`
+        self.step_sums = torch.zeros(2)  # loss and target tokens of the optimizer step that this process is gathering
+        self.past_sums = torch.zeros(2)  # of all processes, in the steps since `take_sums`
+        self.total_tokens = torch.zeros((), dtype=torch.float64)  # since the first step
         self.validation_sums: list[Tensor] = []
-        self.gradient_norm: Tensor | None = None  # of the latest step, before it was clipped; None where nothing clips
+        self.gradient_norm: Tensor | None = None  # of the latest step, before it was clipped
+        self.unsound = torch.zeros((), dtype=torch.bool)  # whether that step was left out
 
     def loss(self, batch: Batch, label_smoothing: float) -> Tensor:
         """Sum over target tokens, EOS included, of the smoothed negative log-likelihood."""
@@ -56,23 +65,30 @@ class TranslationTask(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = self.loss(batch, self.label_smoothing)
-        self.step_sums = self.step_sums.to(loss.device) + torch.stack((loss.detach(), count_targets(batch)))
+        self.step_sums = self.step_sums.to(loss.device) + torch.stack((loss.detach(), count_targets(batch.tgt_BT)))
         return loss
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """One true token mean: undo Lightning's mean over batches and DDP's over ranks, divide by all the tokens."""
-        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        scaler = self._scaler()
         if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
             # Lightning leaves the unscaling to a fused optimizer's step, which comes after the clipping.
             scaler.unscale_(optimizer)
-        tokens = self.trainer.strategy.reduce(self.step_sums[1], reduce_op="sum")
-        factor = self.trainer.accumulate_grad_batches * self.trainer.world_size / tokens.clamp(min=1)
+        sums = self.trainer.strategy.reduce(self.step_sums, reduce_op="sum")
+        loss, tokens = sums[0], sums[1].clamp(min=1)
+        factor = self.trainer.accumulate_grad_batches * self.trainer.world_size / tokens
         torch._foreach_mul_([p.grad for p in self.parameters() if p.grad is not None], factor)
-        self.past_sums = self.past_sums.to(factor.device) + self.step_sums
+        self.unsound = ~(loss <= self.highest_loss * tokens)
+        self.past_sums = self.past_sums.to(sums.device) + torch.where(self.unsound, 0.0, sums)
+        self.total_tokens = self.total_tokens.to(sums.device) + sums[1]
         self.step_sums = torch.zeros_like(self.step_sums)
 
+    def _scaler(self) -> torch.amp.GradScaler | None:
+        """Of fp16, which leaves out steps by itself."""
+        return getattr(self.trainer.precision_plugin, "scaler", None)
+
     def take_sums(self) -> tuple[float, float]:
-        """Training loss and target tokens of this process, summed over the optimizer steps since the last call."""
+        """Training loss and target tokens, summed over processes and the sound optimizer steps since the last call."""
         loss, tokens = self.past_sums.tolist()
         self.past_sums.zero_()
         return loss, tokens
@@ -81,16 +97,37 @@ class TranslationTask(L.LightningModule):
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """By norm. Lightning's own refuses fused optimizers under mixed precision, though the gradients are ready."""
-        if gradient_clip_val:
-            self.gradient_norm = torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val).detach()
+        most = gradient_clip_val or torch.inf
+        whole = self.trainer.strategy.model  # where FSDP has spread it, it alone knows the norm
+        clip = getattr(whole, "clip_grad_norm_", None) or partial(torch.nn.utils.clip_grad_norm_, self.parameters())
+        self.gradient_norm = clip(most).detach()
+        if self._scaler() is None:
+            self.unsound = self.unsound | ~torch.isfinite(self.gradient_norm)
+            leave_out(optimizer, self.unsound)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["sums"] = [self.past_sums, self.total_tokens]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if "sums" in checkpoint:
+            self.past_sums, self.total_tokens = checkpoint["sums"]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self.validation_sums.append(torch.stack((self.loss(batch, 0.0).detach(), count_targets(batch))))
+        try:
+            sums = torch.stack((self.loss(batch, 0.0).detach(), count_targets(batch.tgt_BT)))
+        except Exception:  # whatever it is: it must not end a week of training
+            log.warning("this batch of the validation split has failed; training goes on", exc_info=True)
+            sums = torch.full((2,), torch.nan, device=self.device)
+        self.validation_sums.append(sums)
 
     def on_validation_epoch_end(self) -> None:
         loss, tokens = self.trainer.strategy.reduce(torch.stack(self.validation_sums).sum(0), reduce_op="sum")
         self.validation_sums.clear()
-        self.log("validation_loss", loss / tokens, logger=False, rank_zero_only=True)
+        self.log(
+            "validation_loss",
+            loss / tokens,
+            logger=False,
+        )
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer([one for one in self.parameters() if one.requires_grad])
@@ -98,8 +135,3 @@ class TranslationTask(L.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": self.make_schedule(optimizer), "interval": "step"},
         }
-
-
-def count_targets(batch: Batch) -> Tensor:
-    """How many tokens the loss is a sum over."""
-    return (batch.tgt_BT[:, 1:] != PAD).sum()

@@ -1,0 +1,49 @@
+"""Files of tensors: whole or not at all, checked when they are read, and never more than data."""
+
+from pathlib import Path
+from typing import Any, BinaryIO
+from zipfile import ZipFile
+
+import torch
+
+from dragoman.errors import InputError
+from dragoman.files import write_atomically
+
+FORMAT = 1  # a file of a newer one is refused
+
+
+class Damaged(InputError):
+    """A file that is not what was written."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is damaged or not a Dragoman checkpoint: copy it again, or train again.")
+
+
+def write_tensors(path: Path, content: dict[str, Any]) -> None:
+    """Tensors and plain values; torch keeps a CRC-32 of each record."""
+
+    def fill(file: BinaryIO) -> None:
+        try:
+            torch.save({"format": FORMAT, **content}, file)
+        except RuntimeError as error:  # of the archive, which cannot be ended where the disk is full
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
+
+    write_atomically(path, fill)
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """What `write_tensors` wrote, on the CPU: nothing in it is executed.
+
+    Damaged if a checksum does not hold or it is no such file, InputError if a newer version of Dragoman wrote it.
+    """
+    try:
+        with ZipFile(path) as archive:
+            if broken := archive.testzip():
+                raise ValueError(f"{broken} is not what was written")
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        found = content["format"]
+    except Exception as error:  # a damaged or foreign file can fail in as many ways as there are readers below
+        raise Damaged(path) from error
+    if found != FORMAT:
+        raise InputError(f"{path} has format {found}; this version of Dragoman reads format {FORMAT}: update Dragoman.")
+    return content

@@ -1,0 +1,93 @@
+"""Lightning's part of the road: the loop, what watches it, and the weights that are kept in the end."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+
+from dragoman.build import build
+from dragoman.data.module import TranslationData
+from dragoman.errors import InputError
+from dragoman.evaluation.scores import bleu
+from dragoman.training.checkpoints import CheckedFiles, Checkpoints, out_of_memory
+from dragoman.training.guard import Guard
+from dragoman.training.loggers import Forgiving
+from dragoman.training.provenance import Provenance
+from dragoman.training.scoring import ScoreTranslations
+from dragoman.training.stopping import StopOnSignal
+from dragoman.training.task import TranslationTask
+from dragoman.translator import Translator
+
+
+def fit(config: dict[str, Any], folder: Path, data: TranslationData, task: TranslationTask, last: Path | None) -> None:
+    """Train from `last` on, or from the beginning; leaves the best checkpoint, or the average of several.
+
+    InputError when memory does not suffice or the loss is no number, Stopped after a signal.
+    """
+    model = task.model
+    checked = first_sentences(data.splits.validation, config["validation"]["sentences"])
+    translator = Translator(model, data.tokenizers, build(config["validation"]["search"], path="validation.search"))
+    callbacks = [waiting(callback, folder) for callback in build(config["callbacks"], path="callbacks").values()]
+    checkpoints = next(callback for callback in callbacks if isinstance(callback, Checkpoints))
+    callbacks.sort(key=lambda callback: callback is checkpoints)  # last, so that it saves what the others concluded
+    provenance = Provenance(folder, {"seed": config["seed"], "data": data.fingerprints()})
+    trainer = make_trainer(
+        config, folder, [ScoreTranslations(translator, *checked), StopOnSignal(), provenance, *callbacks]
+    )
+    try:
+        trainer.fit(task, data, ckpt_path=last, weights_only=True)
+    except SystemExit as end:
+        if isinstance(end.__context__, KeyboardInterrupt):  # of which Lightning makes a plain exit
+            raise end.__context__ from None
+        raise
+    except Exception as error:
+        if out_of_memory(error):
+            raise InputError(told_of_memory(config, folder, callbacks)) from error
+        raise
+    model.eval()
+    if trainer.is_global_zero:
+        checkpoints.finish(model, lambda: bleu(translator(checked[0]), checked[1]))
+
+
+def make_trainer(config: dict[str, Any], folder: Path, callbacks: Sequence[L.Callback]) -> L.Trainer:
+    """Lightning's, as configured, without what we do ourselves."""
+    settings = dict(config["trainer"])
+    # Lightning counts batches where we count optimizer steps.
+    settings["val_check_interval"] *= settings["accumulate_grad_batches"]
+    made: L.Trainer = build(settings, path="trainer")(
+        default_root_dir=folder,
+        callbacks=list(callbacks),
+        logger=[Forgiving(waiting(one, folder)) for one in build(config["logger"], path="logger").values()],
+        plugins=[CheckedFiles()],
+        max_epochs=-1,  # the stream of batches has no end; steps are what is counted
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+    )
+    return made
+
+
+def told_of_memory(config: dict[str, Any], folder: Path, callbacks: Sequence[L.Callback]) -> str:
+    """What did not fit, and what to do: another batch size makes another run, which may begin from this one."""
+    guard = next((one for one in callbacks if isinstance(one, Guard)), None)
+    shapes = guard.shapes() if guard else "a batch"
+    return (
+        f"Memory does not suffice for {shapes}: lower `data.batch_tokens` ({config['data']['batch_tokens']}) or"
+        f" `data.max_length` ({config['data']['max_length']}) under another `name=`, with init={folder} to keep what"
+        " was learnt; the run is saved, and the same command goes on where there is more memory."
+    )
+
+
+def first_sentences(text: Any, count: int | None) -> tuple[list[str], list[str]]:
+    """Sources and references of a split, all or the first `count`."""
+    part = text if count is None else text.select(range(min(count, len(text))))
+    return list(part["source"]), list(part["target"])
+
+
+def waiting(thing: Any, folder: Path) -> Any:
+    """What was left partial waits for the run folder."""
+    return thing(folder=folder) if callable(thing) else thing

@@ -1,0 +1,67 @@
+"""Ctrl-C, SIGTERM, and SIGUSR1, by which SLURM announces the end of a job: save first, then stop."""
+
+import logging
+import signal
+from types import FrameType
+from typing import Any
+
+import lightning as L
+
+from dragoman.errors import Stopped
+from dragoman.training.checkpoints import at_step, validation_follows
+from dragoman.training.processes import agreed
+
+log = logging.getLogger("dragoman")
+
+HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+class StopOnSignal(L.Callback):
+    """Raises `Stopped` after the optimizer step, or within the validation, that a signal fell into.
+
+    `Checkpoints` saves then. A second Ctrl-C ends the process at once. Takes the place of Lightning's own handlers,
+    which save nothing on SIGTERM and, with several processes, make every step wait for all of them.
+    """
+
+    def __init__(self) -> None:
+        self.asked: int | None = None
+        self.before: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.before = {number: signal.signal(number, self.heed) for number in HEEDED}
+        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+
+    def heed(self, number: int, frame: FrameType | None) -> None:
+        """The handler."""
+        if number == signal.SIGINT and self.asked is not None:
+            raise KeyboardInterrupt
+        self.asked = number
+        log.warning("%s: stopping as soon as all is saved; Ctrl-C again stops at once", signal.Signals(number).name)
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if not at_step(trainer, batch_idx) or validation_follows(trainer, batch_idx):
+            return
+        if agreed(trainer, self.asked is not None):
+            self._stop(trainer)
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._stop_validating(trainer)
+
+    def on_validation_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        self._stop_validating(trainer)
+
+    def _stop_validating(self, trainer: L.Trainer) -> None:
+        """Several processes finish it first, and so does a training that has no step left to go on with."""
+        if self.asked is not None and trainer.world_size == 1 and trainer.global_step < trainer.max_steps:
+            self._stop(trainer)
+
+    def _stop(self, trainer: L.Trainer) -> None:
+        number = self.asked or signal.SIGTERM
+        name = signal.Signals(number).name
+        step = f"{trainer.global_step:,}"
+        raise Stopped(f"Stopped by {name} at step {step}, where the same command goes on.", number)
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+        self.before = {}
