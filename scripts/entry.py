@@ -32,6 +32,7 @@ from entry_literals import LITERAL, Literals
 CONFIG_FOLDER = Path(__file__).resolve().parents[1] / "configs"
 RAW = os.environ.get("HYDRA_FULL_ERROR") == "1"
 EXPECTED: tuple[type[BaseException], ...] = () if RAW else (InputError, OSError, KeyboardInterrupt, Stopped)
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # of several processes that fail together the first one speaks
 
 Function = Callable[[dict[str, Any]], object]
 
@@ -226,7 +227,8 @@ def report(error: BaseException, literals: Literals, where: str = "") -> int:
             sentence, status = f"{reason}: {filename}." if filename is not None else f"{reason}.", 1
         case _:
             sentence, status = str(error), 1
-    print(where + literals.restore(sentence), file=sys.stderr)
+    if all(os.environ.get(name, "0") == "0" for name in RANKS):
+        print(where + literals.restore(sentence), file=sys.stderr)
     return status
 
 

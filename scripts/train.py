@@ -17,7 +17,10 @@ def main(config: dict[str, Any]) -> None:
     folder = Path(config["run_dir"])
     if config["sweep"]:
         folder /= config["sweep"]
-    for score in train(config, folder):
+    scores = train(config, folder)
+    if not scores:
+        return  # one of several processes, and not the first
+    for score in scores:
         print(score)
     for source, translation in show_examples(folder, config["examples"]):
         print(f"\n{source}\n  → {translation}")

@@ -1,7 +1,9 @@
 """Tiny runs: the real configurations, composed as the scripts compose them, with a model that trains in a second."""
 
 import csv
+import io
 import logging
+import os
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -42,14 +44,18 @@ def compose(*overrides: str, root: str = "train") -> dict[str, Any]:
     return deepcopy(composed(root, overrides))
 
 
-def tiny(*overrides: str, record: bool = False, raise_at: int | None = None) -> dict[str, Any]:
-    """A run of seconds; optionally watched by `Record`, or stopped by an exception after a step."""
+def tiny(
+    *overrides: str, record: bool = False, raise_at: int | None = None, signalled: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """A run of seconds; optionally watched by `Record`, or stopped by an exception after a step, or by a signal."""
     config = compose(*TINY, *overrides)
     if record:
         Record.forget()
         config["callbacks"]["record"] = {"_target_": "training_for_tests.Record"}
     if raise_at is not None:
         config["callbacks"]["accident"] = {"_target_": "training_for_tests.Accident", "step": raise_at}
+    if signalled is not None:
+        config["callbacks"]["signal"] = {"_target_": "training_for_tests.Signal", **signalled}
     return config
 
 
@@ -73,6 +79,57 @@ class Accident(L.Callback):
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         if trainer.global_step == self.step:
             raise self.what
+
+
+class Signal(L.Callback):
+    """Sends this process a signal at an optimizer step, at a moment of its own."""
+
+    def __init__(self, *, number: int, step: int, moment: str) -> None:
+        self.number, self.step, self.moment = number, step, moment
+
+    def send(self, moment: str, trainer: L.Trainer) -> None:
+        if moment == self.moment and trainer.global_step >= self.step:
+            os.kill(os.getpid(), self.number)
+
+    def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
+        self.send("batch", trainer)
+
+    def on_before_optimizer_step(self, trainer: L.Trainer, *_: Any) -> None:
+        self.send("optimizer", trainer)
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        self.send("step", trainer)
+        if trainer.global_step >= self.step:
+            self.spoil_files()
+
+    def on_validation_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
+        self.send("validation", trainer)
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        self.send("translation", trainer)
+
+    def spoil_files(self) -> None:
+        """From now on the next file of tensors ends half-way, or the next rename is the last deed, or never comes."""
+        whole, rename = torch.save, os.replace
+
+        def half(content: Any, file: Any) -> None:
+            made = io.BytesIO()
+            whole(content, made)
+            file.write(made.getvalue()[: len(made.getvalue()) // 2])
+            file.flush()
+            os.kill(os.getpid(), self.number)
+
+        def before(*paths: Any) -> None:
+            os.kill(os.getpid(), self.number)
+
+        def after(*paths: Any) -> None:
+            rename(*paths)
+            os.kill(os.getpid(), self.number)
+
+        if self.moment == "writing":
+            torch.save = half
+        elif self.moment in ("before a rename", "after a rename"):
+            os.replace = before if self.moment == "before a rename" else after
 
 
 class Record(L.Callback):

@@ -1,7 +1,9 @@
 """How text becomes training batches: the contract of `stored.py` and `fresh.py`."""
 
 import logging
+import os
 import signal
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
@@ -66,9 +68,18 @@ class Batches:
 
 
 def heedless(_: int) -> None:
-    """In a process that fetches: a signal to the whole group is its parent's to heed."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    """In a process that fetches: a signal to the whole group is its parent's to heed, who alone may end it."""
+    for number in (signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    """Wait for a SIGTERM from there; others are passed over."""
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 def as_it_is(made: Any) -> Any:

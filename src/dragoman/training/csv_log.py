@@ -13,7 +13,7 @@ from dragoman.files import write_text
 
 
 class CsvLog(Logger):
-    """Lightning's own deletes the file when a run resumes; this one drops the rows from the first new step on."""
+    """Lightning's own deletes the file when a run resumes; this one drops the rows behind the first new step."""
 
     def __init__(self, folder: str | Path) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class CsvLog(Logger):
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         number = int(step or 0)
         if self.rows is None:
-            self.rows = {n: row for n, row in self._read().items() if n < number}
+            self.rows = {n: row for n, row in self._read().items() if n <= number}
         row = self.rows.setdefault(number, {"step": number})
         row.update({key: f"{value:.6g}" for key, value in metrics.items() if key != "epoch"})
 

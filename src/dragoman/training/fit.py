@@ -32,9 +32,8 @@ def fit(config: dict[str, Any], folder: Path, data: TranslationData, task: Trans
     checkpoints = next(callback for callback in callbacks if isinstance(callback, Checkpoints))
     callbacks.sort(key=lambda callback: callback is checkpoints)  # last, so that it saves what the others concluded
     provenance = Provenance(folder, {"seed": config["seed"], "data": data.fingerprints()})
-    trainer = make_trainer(
-        config, folder, [ScoreTranslations(translator, *checked), StopOnSignal(), provenance, *callbacks]
-    )
+    watching = [ScoreTranslations(translator, *checked), provenance, *callbacks, StopOnSignal()]
+    trainer = make_trainer(config, folder, watching)
     try:
         trainer.fit(task, data, ckpt_path=last, weights_only=True)
     except SystemExit as end:

@@ -17,10 +17,10 @@ HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class StopOnSignal(L.Callback):
-    """Raises `Stopped` after the optimizer step, or within the validation, that a signal fell into.
+    """Raises `Stopped` after the optimizer step, or the validation batch or translation, that a signal fell into.
 
-    `Checkpoints` saves then. A second Ctrl-C ends the process at once. Takes the place of Lightning's own handlers,
-    which save nothing on SIGTERM and, with several processes, make every step wait for all of them.
+    `Checkpoints` saves then; this one comes behind it. A second Ctrl-C ends the process at once. Takes the place of
+    Lightning's own handlers, which save nothing on SIGTERM and make every step of several processes wait for all.
     """
 
     def __init__(self) -> None:
@@ -48,6 +48,9 @@ class StopOnSignal(L.Callback):
         self._stop_validating(trainer)
 
     def on_validation_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        self._stop_validating(trainer)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._stop_validating(trainer)
 
     def _stop_validating(self, trainer: L.Trainer) -> None:

@@ -133,7 +133,7 @@ def quiet_lightning() -> None:
         ".*does not have many workers.*",
         ".*isinstance.treespec, LeafSpec.*",
         ".*lr_scheduler.step.*before.*optimizer.step.*",
-        ".*recommended to use `self.log.*sync_dist=True`.*",
+        ".*recommended to use `self.log.*sync_dist=True.*",
     ):
         warnings.filterwarnings("ignore", message)
 
