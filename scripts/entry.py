@@ -1,7 +1,7 @@
 """The door of every script: command line in, plain resolved dict out, failures as one sentence.
 
 Hydra composes (and writes nothing: neither folder, log nor chdir); literal values, sweeps, exit status and messages are
-ours. Knows nothing of translation; `entry_literals.py` and `entry_help.py` serve it alone.
+ours. Knows nothing of translation; the other `entry_*.py` serve it alone.
 """
 
 import itertools
@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 import hydra
 import yaml
@@ -28,24 +27,30 @@ from omegaconf.errors import OmegaConfBaseException
 from dragoman.errors import InputError, Stopped
 from entry_help import COMPOSITION_ERRORS, explain, help_text, nearest, one_line, walk
 from entry_literals import LITERAL, Literals
+from entry_sweep import EXPECTED, Function, Job, Outcome, label, run_jobs, sentence
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[1] / "configs"
-RAW = os.environ.get("HYDRA_FULL_ERROR") == "1"
-EXPECTED: tuple[type[BaseException], ...] = () if RAW else (InputError, OSError, KeyboardInterrupt, Stopped)
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # of several processes that fail together the first one speaks
 
-Function = Callable[[dict[str, Any]], object]
+Conclude = Callable[[list[Outcome]], None]
 
-log = logging.getLogger(__name__)
+
+def nothing(outcomes: list[Outcome]) -> None:
+    """The conclusion of most sweeps."""
 
 
 def entry(
-    function: Function, config_name: str, literal: Sequence[str] = (), config_folder: Path = CONFIG_FOLDER
+    function: Function,
+    config_name: str,
+    literal: Sequence[str] = (),
+    config_folder: Path = CONFIG_FOLDER,
+    conclude: Conclude = nothing,
 ) -> None:
     """Calls `function` with `config_folder/config_name.yaml` under the command line's overrides, once for each job.
 
     The dict is resolved and plain, and `config["sweep"]` is added: None, or in a `--multirun` job its swept overrides,
-    sorted and safe as a folder name ("model.dim=64,seed=1").
+    sorted and safe as a folder name ("model.dim=64,seed=1"). When all jobs of a sweep have ended, `conclude` is given
+    what the function returned for each, or why it failed.
 
     Values of the keys that match `LITERAL`, `LITERAL_LISTS` or the script's own `literal` (fnmatch patterns) are taken
     as they are, whatever characters they hold: they are always strings and never swept. For `LITERAL_LISTS` a value
@@ -53,14 +58,14 @@ def entry(
     whole name exists. A validation or test split may be null.
 
     Exit status: 1 after an `InputError`, an `OSError` or a configuration that cannot be composed (one sentence on
-    stderr), or if any job of a sweep failed so; 130 after Ctrl-C (128 + its number after
-    another signal that a training heeds); 141 when the reader of stdout left. Any other
-    exception is a bug of ours and keeps its traceback; with HYDRA_FULL_ERROR=1 every exception does.
+    stderr), or if any job of a sweep failed; 130 after Ctrl-C, 128 + its number after another
+    signal that a training heeds; 141 when the reader of stdout left. Any other exception is a bug of ours and keeps
+    its traceback, but ends no sweep; with HYDRA_FULL_ERROR=1 every exception keeps it.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     literals = Literals((*LITERAL, *literal))
     try:
-        status = launch(function, Root(config_name, config_folder, literals))
+        status = launch(function, Root(config_name, config_folder, literals), conclude)
         sys.stdout.flush()
     except EXPECTED as error:
         status = report(error, literals)
@@ -104,15 +109,15 @@ class Root(NamedTuple):
             raise InputError(f'The value of "{error.full_key}" cannot be worked out: {one_line(error)}.') from error
         return tree
 
+    def launcher(self, overrides: list[str]) -> dict[str, Any]:
+        """What is to run the jobs of a sweep: Hydra's node of that name, resolved."""
+        with self.explained(overrides):
+            node = self.compose_raw(overrides).hydra.launcher
+            settings: dict[str, Any] = self.literals.restore(OmegaConf.to_container(node, resolve=True))
+        return settings
 
-class Job(NamedTuple):
-    """One call of the script's function."""
 
-    swept: str  # its swept overrides; "" in a single run
-    config: dict[str, Any]
-
-
-def launch(function: Function, root: Root) -> int:
+def launch(function: Function, root: Root, conclude: Conclude) -> int:
     """Does what the command line asks for; returns the exit status."""
     arguments = [root.literals.hide(argument) for argument in sys.argv[1:]]
     options, unknown = get_args_parser().parse_known_intermixed_args(arguments)
@@ -124,15 +129,19 @@ def launch(function: Function, root: Root) -> int:
         name=options.config_name or root.name, folder=Path(options.config_path or root.folder).resolve()
     )
     overrides = search_path(options) + options.overrides
-    with hydra.initialize_config_dir(str(root.folder), version_base="1.3"):
+    with hydra.initialize_config_dir(str(root.folder), job_name=root.name, version_base="1.3"):
         if options.help or options.cfg:
             print(shown(root, root.compose(overrides), options), end="")
             return 0
-        jobs = [job(root, overrides, swept) for overrides, swept in combinations(root, overrides, options.multirun)]
-    if not options.multirun:
+        chosen = list(combinations(root, overrides, options.multirun))
+        jobs = [job(root, overrides, swept) for overrides, swept in chosen]
+        launcher = root.launcher(chosen[0][0]) if options.multirun else None
+    if launcher is None:
         function(jobs[0].config)
         return 0
-    return run_sweep(function, jobs, root.literals)
+    outcomes = run_jobs(function, jobs, launcher, root.literals)
+    conclude(outcomes)
+    return int(any(outcome.error is not None for outcome in outcomes))
 
 
 def ask_hydra(function: Function, root: Root, arguments: list[str]) -> int:
@@ -170,12 +179,13 @@ def shown(root: Root, config: DictConfig, options: Namespace) -> str:
     return help_text(root.name, folders, config, text)
 
 
-def combinations(root: Root, overrides: list[str], multirun: bool) -> Iterator[tuple[list[str], str]]:
-    """The overrides of each job and the label of its swept ones; the sweep's last key turns fastest."""
-    fixed, swept = [], {}
+def combinations(root: Root, overrides: list[str], multirun: bool) -> Iterator[tuple[list[str], dict[str, str]]]:
+    """The overrides of each job and its swept ones; the sweep's last key turns fastest."""
+    fixed, swept, chosen = [], {}, set()
     with root.explained(overrides):
         parser = OverridesParser.create(GlobalHydra.instance().config_loader())
         for line, override in zip(overrides, parser.parse_overrides(overrides), strict=True):
+            chosen.add(override.key_or_group)
             if override.is_sweep_override():
                 swept[override.get_key_element()] = list(override.sweep_string_iterator())
             else:
@@ -184,52 +194,30 @@ def combinations(root: Root, overrides: list[str], multirun: bool) -> Iterator[t
         raise InputError(
             f"{' and '.join(swept)} cannot have several values without --multirun, which runs a job for each."
         )
+    if "hydra/launcher" in chosen and not multirun:
+        raise InputError("hydra/launcher is for the jobs of a sweep: add --multirun, also for a single job.")
     for values in itertools.product(*swept.values()):
-        chosen = dict(zip(swept, values, strict=True))
-        label = sorted(f"{quote(key.lstrip('+'), safe='@')}={quote(value, safe='')}" for key, value in chosen.items())
-        yield fixed + [f"{key}={value}" for key, value in chosen.items()], ",".join(label)
+        pairs = dict(zip(swept, values, strict=True))
+        yield fixed + [f"{key}={value}" for key, value in pairs.items()], {k.lstrip("+"): v for k, v in pairs.items()}
 
 
-def job(root: Root, overrides: list[str], swept: str) -> Job:
+def job(root: Root, overrides: list[str], swept: dict[str, str]) -> Job:
     try:
         config = root.plain(root.compose(overrides), resolve=True)
     except InputError as error:
-        raise InputError(f"{swept}: {error}" if swept else str(error)) from error
-    return Job(swept, config | {"sweep": swept or None})
+        raise InputError(f"{label(swept)}: {error}" if swept else str(error)) from error
+    return Job(swept, config | {"sweep": label(swept) or None})
 
 
-def run_sweep(function: Function, jobs: list[Job], literals: Literals) -> int:
-    """The jobs one after the other; a failed one is reported and the next one runs."""
-    failed = 0
-    for number, (swept, config) in enumerate(jobs, 1):
-        log.info(f"Job {number} of {len(jobs)}: {swept}")
-        try:
-            function(config)
-        except EXPECTED as error:
-            if isinstance(error, KeyboardInterrupt | BrokenPipeError | Stopped):
-                raise
-            report(error, literals, f"{swept}: ")
-            failed += 1
-    log.info(f"{len(jobs) - failed} of {len(jobs)} jobs done, {failed} failed.")
-    return 1 if failed else 0
-
-
-def report(error: BaseException, literals: Literals, where: str = "") -> int:
+def report(error: BaseException, literals: Literals) -> int:
     """Says on stderr what went wrong; returns the exit status."""
-    match error:
-        case KeyboardInterrupt():
-            sentence, status = "Interrupted.", 130
-        case BrokenPipeError():
-            return 141
-        case Stopped(number=number):
-            sentence, status = str(error), 128 + number
-        case OSError(strerror=str(reason), filename=filename):
-            sentence, status = f"{reason}: {filename}." if filename is not None else f"{reason}.", 1
-        case _:
-            sentence, status = str(error), 1
+    if isinstance(error, BrokenPipeError):
+        return 141
     if all(os.environ.get(name, "0") == "0" for name in RANKS):
-        print(where + literals.restore(sentence), file=sys.stderr)
-    return status
+        print(literals.restore(sentence(error)), file=sys.stderr)
+    if isinstance(error, Stopped):
+        return 128 + error.number
+    return 130 if isinstance(error, KeyboardInterrupt) else 1
 
 
 def abandon_stdout() -> None:

@@ -26,6 +26,7 @@ NO_KEY = re.compile(
 USAGE = """
 Options:
   --multirun KEY=A,B      one job for each value (for each combination, with several such keys)
+  hydra/launcher=submitit_slurm      with --multirun: the jobs on a cluster
   --cfg job [--resolve]   print the configuration and stop
   --help, --hydra-help    this text; Hydra's own, with its other options
 

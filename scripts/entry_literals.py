@@ -30,6 +30,7 @@ MAY_BE_NULL = (
 )  # where null is no name
 LITERAL_LISTS = (
     "run",
+    "scores",
     "freeze",
     "corpus.train",
     "corpus.synthetic",

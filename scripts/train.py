@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.errors import InputError
-from entry import entry
+from entry import Outcome, entry
 
 
-def main(config: dict[str, Any]) -> None:
-    """Train, or go on, or tell what a finished run scored; then show a few translations."""
+def main(config: dict[str, Any]) -> object:
+    """Train, or go on, or tell what a finished run scored; then show a few translations. Returns the scores."""
     from dragoman.training.train import show_examples, train  # here: --help need not wait for torch
 
     for key in ("name", "run_dir"):
@@ -18,13 +18,27 @@ def main(config: dict[str, Any]) -> None:
     if config["sweep"]:
         folder /= config["sweep"]
     scores = train(config, folder)
-    if not scores:
-        return  # one of several processes, and not the first
     for score in scores:
         print(score)
-    for source, translation in show_examples(folder, config["examples"]):
+    for source, translation in (
+        show_examples(folder, config["examples"]) if scores else ()
+    ):  # else not the first process
         print(f"\n{source}\n  → {translation}")
+    return scores
+
+
+def conclude(outcomes: list[Outcome]) -> None:
+    """A sweep's results, printed and kept in the folder that its runs share."""
+    from dragoman.evaluation.sweeps import Sweep, SweptRun
+    from dragoman.training.processes import is_first
+
+    if not is_first():
+        return
+    sweep = Sweep([SweptRun(job.swept, scores, error) for job, scores, error, _ in outcomes])
+    print("", *sweep.table(), sep="\n")
+    for folder in dict.fromkeys(outcome.job.config["run_dir"] for outcome in outcomes):
+        sweep.write(Path(folder))
 
 
 if __name__ == "__main__":
-    entry(main, config_name="train")
+    entry(main, config_name="train", conclude=conclude)

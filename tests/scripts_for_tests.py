@@ -3,16 +3,15 @@
 import io
 import logging
 import os
+import runpy
 import select
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
-from functools import cache, partial
-from importlib.util import module_from_spec, spec_from_file_location
+from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -78,21 +77,8 @@ def done(answer: Answer) -> Answer:
     return answer
 
 
-@cache
-def script_module(script: str) -> ModuleType:
-    """The script imported under a name of its own: `translate` and its like may be modules of somebody else."""
-    spec = spec_from_file_location(f"script_{script}", SCRIPTS / f"{script}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def call(script: str, *arguments: str, given: str | bytes = b"") -> Answer:
     """The same as `run` in this process and folder, through the same door: for laws that a process adds nothing to."""
-    from entry import entry
-
     raw = given.encode() if isinstance(given, str) else given
     stdin, stdout, stderr = (io.TextIOWrapper(io.BytesIO(text), "utf-8", newline="") for text in (raw, b"", b""))
     status: Any = 0
@@ -103,7 +89,7 @@ def call(script: str, *arguments: str, given: str | bytes = b"") -> Answer:
         stack.enter_context(redirect_stderr(stderr))
         stack.enter_context(same_logging())
         try:
-            entry(script_module(script).main, config_name=script)
+            runpy.run_path(str(SCRIPTS / f"{script}.py"), run_name="__main__")
         except SystemExit as end:
             status = end.code
     said = []

@@ -124,6 +124,7 @@ ERRORS = {
     "seed=1,2": "seed cannot have several values without --multirun, which runs a job for each.",
     "model.dim=${modle.x}": 'The value of "model.dim" cannot be worked out: Interpolation key \'modle.x\' not found.',
     "corpus=own": "Add corpus.folder=VALUE corpus.train=VALUE name=VALUE to the command line.",
+    "hydra/launcher=basic": "hydra/launcher is for the jobs of a sweep: add --multirun, also for a single job.",
     "--multirunn": "There is no option --multirunn; --hydra-help lists them.",
     "--config-dir=nowhere": "--config-dir names no folder: nowhere.",
 }  # fmt: skip
@@ -179,8 +180,15 @@ def test_stdout_that_ends_early_is_no_traceback(
 def test_a_sweep_runs_every_job_and_counts_the_failed(tmp_path: Path) -> None:
     sweep = ["model=transformer,rnnsearch", "--multirun", "seed=1,2", "++model.dim=3", "name=a,b", "fail=input"]
     process = run(tmp_path, *sweep, "fail_seed=2")
-    jobs = [json.loads(line) for line in process.stdout.splitlines()]
+    *jobs, outcomes = (json.loads(line) for line in process.stdout.splitlines())
     assert [job["sweep"] for job in jobs] == ["model=transformer,seed=1", "model=rnnsearch,seed=1"]
+    failed = "`beam` (0) must be at least 1."
+    assert outcomes == [
+        [{"model": "transformer", "seed": "1"}, 10, None],
+        [{"model": "transformer", "seed": "2"}, None, failed],
+        [{"model": "rnnsearch", "seed": "1"}, 10, None],
+        [{"model": "rnnsearch", "seed": "2"}, None, failed],
+    ]
     assert [(job["model"]["kind"], job["model"]["dim"]) for job in jobs] == [("transformer", 3), ("rnnsearch", 3)]
     assert {job["name"] for job in jobs} == {"a,b"}
     assert process.returncode == 1
@@ -190,9 +198,25 @@ def test_a_sweep_runs_every_job_and_counts_the_failed(tmp_path: Path) -> None:
     assert lines[-1] == "2 of 4 jobs done, 2 failed."
 
 
+def test_a_bug_in_one_job_is_told_and_the_next_one_runs(tmp_path: Path) -> None:
+    process = run(tmp_path, "-m", "name=x", "seed=1,2,3", "fail=bug", "fail_seed=2")
+    assert process.returncode == 1
+    assert process.stderr.count("Traceback") == 1
+    assert process.stderr.count("seed=2: KeyError: 'a bug of ours'\n") == 1
+    assert process.stderr.splitlines()[-1] == "2 of 3 jobs done, 1 failed."
+    outcomes = json.loads(process.stdout.splitlines()[-1])
+    assert [result for _, result, _ in outcomes] == [10, None, 30]
+
+
+def test_ctrl_c_ends_a_sweep(tmp_path: Path) -> None:
+    process = run(tmp_path, "-m", "name=x", "seed=1,2,3", "fail=interrupt", "fail_seed=2")
+    assert (process.returncode, len(process.stdout.splitlines())) == (130, 1)
+    assert process.stderr.splitlines()[-2:] == ["at work", "Interrupted."]
+
+
 def test_swept_keys_are_safe_as_a_folder_name(tmp_path: Path) -> None:
     process = run(tmp_path, "-m", "name=x", "attention@model.cross_attention=dot,window", "fail='a/b','c d'")
-    names = [json.loads(line)["sweep"] for line in process.stdout.splitlines()]
+    names = [json.loads(line)["sweep"] for line in process.stdout.splitlines()[:-1]]
     assert process.returncode == 0
     assert len(set(names)) == 4
     for name in names:

@@ -77,6 +77,19 @@ def test_scores_are_those_of_the_sacrebleu_command(tmp_path, seed):
         assert 5 < our.low < our.value < our.high < 95
 
 
+def test_an_interval_is_cut_where_a_score_ends(tmp_path):
+    """Almost all is right: sacreBLEU's intervals pass 100, and that of TER 0."""
+    references = [f"the animal number {number} did not cross the road" for number in range(20)]
+    hypotheses = ["x y z", *references[1:]]
+    cut = 0
+    for our, their in zip(score(hypotheses, references), command_line(tmp_path, hypotheses, references), strict=True):
+        low, high = (their["confidence_mean"] + sign * their["confidence_var"] for sign in (-1, 1))
+        most = float("inf") if our.name == "TER" else 100.0
+        assert (our.low, our.high) == pytest.approx((max(low, 0), min(high, most)), abs=1e-5)
+        cut += (low < 0) + (high > most)
+    assert cut == 3
+
+
 # sacreBLEU's own tests (test/test_bleu.py, test_chrf.py, test_ter.py): hypotheses, references, value.
 KNOWN = [
     ("BLEU", ["aaaa bbbb cccc dddd"], ["aaaa bbbb cccc dddd"], 100.0),

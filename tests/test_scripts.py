@@ -140,7 +140,7 @@ def test_a_longer_training_goes_on_and_says_so_in_the_folder(begun: Path) -> Non
 def test_a_sweep_makes_a_folder_for_each_job() -> None:
     write_corpus(Path("data"))
     answer = done(call("train", "--multirun", *TINY, "corpus.folder=data", "trainer=debug", "name=many", "seed=1,2"))
-    assert names(Path("checkpoints/many-debug")) == {"seed=1", "seed=2"}
+    assert names(Path("checkpoints/many-debug")) == {"seed=1", "seed=2", "sweep.md", "sweep.json"}
     first, second = (Path("checkpoints/many-debug") / f"seed={seed}" for seed in (1, 2))
     assert names(first) == names(second) == KEPT
     assert (first / "tokenizer.model").read_bytes() == (second / "tokenizer.model").read_bytes()
@@ -169,7 +169,8 @@ def sacrebleu(folder: Path) -> list[Score]:
     found = []
     for one in json.loads(said):
         mean, spread = one.get("confidence_mean", 0.0), one.get("confidence_var", 0.0)
-        found.append(Score(one["name"], one["score"], mean - spread, mean + spread, one["signature"]))
+        low, high = max(mean - spread, 0.0), mean + spread if one["name"] == "TER" else min(mean + spread, 100.0)
+        found.append(Score(one["name"], one["score"], low, high, one["signature"]))
     return found
 
 

@@ -9,7 +9,7 @@ class InputError(ValueError):
     """
 
 
-class Stopped(Exception):
+class Stopped(BaseException):
     """A signal asked for an end, and all there was to save is saved. `scripts/` prints the sentence and exits with
     status 128 + `number`, as a process does that the signal has ended."""
 

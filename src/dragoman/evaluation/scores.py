@@ -25,6 +25,7 @@ class Score(NamedTuple):
 def score(hypotheses: list[str], references: list[str]) -> list[Score]:
     """Corpus BLEU, chrF2 and TER with intervals: the numbers of `sacrebleu -m bleu chrf ter --confidence`.
 
+    An interval is cut where a score ends: at 0, and at 100 but for TER, which has no end.
     Post 2018; Koehn 2004 for the intervals. InputError where the lists differ in length or are empty.
     """
     check_lengths(hypotheses, references)
@@ -42,7 +43,9 @@ def interval_bleu(hypotheses: list[str], references: list[str]) -> Score:
 def measured(metric: Any, hypotheses: list[str], references: list[str]) -> Score:
     """One metric's score with its interval and signature."""
     result = in_floats(metric).corpus_score(hypotheses, [references], n_bootstrap=BOOTSTRAP_SAMPLES)
-    low, high = float(result._mean - result._ci), float(result._mean + result._ci)
+    # sacreBLEU's interval lies as far to both sides of its mean: beside 0 or 100 beyond what a score can be.
+    low, high = float(max(result._mean - result._ci, 0.0)), float(result._mean + result._ci)
+    high = high if isinstance(metric, TER) else min(high, 100.0)
     return Score(result.name, result.score, low, high, metric.get_signature().format(short=False))
 
 
