@@ -54,8 +54,8 @@ def entry(
 
     Values of the keys that match `LITERAL`, `LITERAL_LISTS` or the script's own `literal` (fnmatch patterns) are taken
     as they are, whatever characters they hold: they are always strings and never swept. For `LITERAL_LISTS` a value
-    "[a,b]" is the list of the literals "a" and "b", split at commas and not stripped, unless a file or folder of that
-    whole name exists. A validation or test split may be null.
+    "[a,b]" is the list of the literals "a" and "b", split at commas and not stripped, unless there is a file or folder
+    "[a,b]" or "a,b". A validation or test split may be null.
 
     Exit status: 1 after an `InputError`, an `OSError` or a configuration that cannot be composed (one sentence on
     stderr), or if any job of a sweep failed; 130 after Ctrl-C, 128 + its number after another

@@ -61,7 +61,7 @@ class Literals:
         if not equals or not (may_be_list or matches(name, self.patterns)):
             return argument
         if may_be_list and value.startswith("[") and value.endswith("]") and not os.path.exists(value):
-            elements = value[1:-1].split(",") if value != "[]" else []
+            elements = split(value[1:-1]) if value != "[]" else []
             return f"{key}=[{','.join(map(self.token, elements))}]"
         return f"{key}={self.token(value)}"
 
@@ -78,6 +78,16 @@ class Literals:
         if isinstance(tree, str):
             return re.sub(rf"{self.prefix}_(\d+)_", lambda token: self.values[int(token[1])], tree)
         return tree
+
+
+def split(elements: str) -> list[str]:
+    """At commas, but for those in the longest name that a file or folder has, as the runs of a sweep do."""
+    parts, found = elements.split(","), []
+    while parts:
+        length = next((n for n in range(len(parts), 1, -1) if os.path.exists(",".join(parts[:n]))), 1)
+        found.append(",".join(parts[:length]))
+        parts = parts[length:]
+    return found
 
 
 def matches(key: str, patterns: Sequence[str]) -> bool:

@@ -91,6 +91,13 @@ def test_a_list_of_literals_unless_a_file_has_that_name(tmp_path: Path) -> None:
     assert found["corpus"]["validation"] == ["", ""]
 
 
+def test_a_comma_in_the_name_of_a_file_does_not_split_a_list(tmp_path: Path) -> None:
+    for name in ("dim=2,seed=1", "dim=2", "dim=2,seed=2,x"):
+        (tmp_path / name).mkdir()
+    found = config(tmp_path, "name=x", "run=[dim=2,seed=1,it's,dim=2,seed=3,dim=2,seed=2,x,]")
+    assert found["run"] == ["dim=2,seed=1", "it's", "dim=2", "seed=3", "dim=2,seed=2,x", ""]
+
+
 def test_experiment_swap_and_single_keys_work_together(tmp_path: Path) -> None:
     """A single key beats the swap, the swap beats the experiment, the experiment beats the root."""
     single = "attention@model.cross_attention=window"

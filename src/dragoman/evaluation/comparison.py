@@ -34,7 +34,7 @@ class Scored(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """A score, and how far it is from that of the first folder; there the latter two are None."""
+    """A score, and how far it is from that of the first folder, where difference and p-value are None."""
 
     name: str
     value: float
