@@ -20,9 +20,8 @@ def main(config: dict[str, Any]) -> object:
     scores = train(config, folder)
     for score in scores:
         print(score)
-    for source, translation in (
-        show_examples(folder, config["examples"]) if scores else ()
-    ):  # else not the first process
+    examples = show_examples(folder, config["examples"]) if scores else []  # none: not the first of several processes
+    for source, translation in examples:
         print(f"\n{source}\n  → {translation}")
     return scores
 
