@@ -55,6 +55,11 @@ class Run:
         self.folder = Path(folder)
         self.config = _read_config(self.folder / CONFIG)
 
+    @property
+    def weights(self) -> Path:
+        """The file of the weights."""
+        return self.folder / BEST
+
     def model(self) -> Seq2Seq:
         """The model with its best weights, in eval mode, on the CPU."""
         part, weights = self._part("model"), read_weights(self.folder / BEST)
@@ -220,6 +225,11 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise InputError(f"There is no run folder {path.parent}: give the folder that a training made.")
     if not path.is_file():
         raise InputError(f"{path.parent} is not a run folder: it holds no {path.name}.")
+    return read_plain(path)
+
+
+def read_plain(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file that may come from a stranger."""
     try:
         config = yaml.load(path.read_text("utf-8"), Loader=PlainLoader)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:

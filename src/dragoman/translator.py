@@ -5,13 +5,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from dragoman.alignment import align
 from dragoman.data.batch import pad_sources
 from dragoman.errors import InputError
+from dragoman.exported import CTranslate2Beam, Engine, Exported, beam_settings, opened
 from dragoman.models import Ensemble, Seq2Seq
 from dragoman.run import Run
 from dragoman.search import Hypothesis, Search
@@ -54,7 +55,13 @@ class Translator:
     """
 
     def __init__(
-        self, model: Seq2Seq, tokenizers: Tokenizers, search: Search, *, batch_tokens: int = 2048, aligned: bool = False
+        self,
+        model: Seq2Seq | Engine,
+        tokenizers: Tokenizers,
+        search: Search,
+        *,
+        batch_tokens: int = 2048,
+        aligned: bool = False,
     ) -> None:
         if search.max_source > model.max_length:
             raise InputError(
@@ -63,7 +70,7 @@ class Translator:
             )
         check_positive("batch_tokens", batch_tokens)
         check_switch("alignment", aligned)
-        self.model = model
+        self.model: Any = model
         self.tokenizers = tokenizers
         self.search = search
         self.batch_tokens = batch_tokens
@@ -81,10 +88,19 @@ class Translator:
     ) -> "Translator":
         """From a run folder, or several for an ensemble; with the run's own search unless another is given.
 
-        `device`: cpu, cuda or auto. InputError where a folder is not a finished run, or the runs do not share their
-        vocabularies.
+        `device`: cpu, cuda or auto. A folder that a run was exported to, alone, translates with CTranslate2. InputError
+        where a folder is not a finished run, or the runs do not share their vocabularies.
         """
         folders = [run] if isinstance(run, str | Path) else list(run)
+        if len(folders) == 1 and isinstance(exported := opened(folders[0]), Exported):
+            if aligned:
+                raise InputError(
+                    f"`alignment=true` needs attention weights, which {folders[0]} keeps to itself: use a run."
+                )
+            beam = CTranslate2Beam(**beam_settings(search or exported.search()))
+            tokenizers = exported.tokenizers()
+            engine = exported.model(tokenizers, find_device(device))
+            return cls(engine, tokenizers, beam, batch_tokens=batch_tokens)
         runs = [Run(folder) for folder in folders]
         if not runs:
             raise InputError("`run` names no run folder.")
@@ -124,8 +140,7 @@ class Translator:
         return [join(found[number]) for number, _ in numbered]
 
     def _translate_batch(self, pieces: list[Piece]) -> list[list[Translation]]:
-        device = next(self.model.parameters()).device
-        src_BS = pad_sources([piece.ids for piece in pieces]).to(device)
+        src_BS = pad_sources([piece.ids for piece in pieces]).to(self.model.device)
         found, limits = self.search(self.model, src_BS), self.search.limits(self.model, src_BS).tolist()
         return [
             [self._translation(piece, hypothesis, limit) for hypothesis in hypotheses]

@@ -10,6 +10,7 @@ from dragoman.console import watched
 from dragoman.errors import InputError
 from dragoman.evaluation.lengths import Bucket, by_length, plot
 from dragoman.evaluation.scores import Score, score
+from dragoman.exported import Exported, opened
 from dragoman.files import write_text
 from dragoman.run import SCORES, Run, build_search
 from dragoman.text.lines import read_parallel
@@ -34,21 +35,12 @@ def evaluate_run(
     set, else a folder in it with the source's name.
     """
     folder = Path(run if isinstance(run, str) else run[0])
-    first = Run(folder)
+    first = opened(folder)
     translator = Translator.load(
         run, search=build_search(search) if search else None, device=device, batch_tokens=batch_tokens
     )
-    if (source is None) != (reference is None):
-        raise InputError("Give both `source=` and `reference=`, or neither for the run's own test set.")
-    if source is not None and reference is not None:
-        pairs = list(read_parallel(source, reference))
-        output = output or folder / Path(source).name
-    else:
-        split = first.corpus().split("test")
-        pairs = list(zip(split["source"], split["target"], strict=True))
-        output = output or folder
-    if not pairs:
-        raise InputError(f"{source} and {reference} are empty: there is nothing to score.")
+    pairs = pairs_to_score(first, source, reference)
+    output = output or (folder if source is None else folder / Path(source).name)
     facts = {"run": run, "source": source, "reference": reference, "search": search or first.config["search"]}
     found = translated(translator, pairs)
     buckets = by_length(translator, found.source, found.hypotheses, found.reference)
@@ -56,6 +48,20 @@ def evaluate_run(
     scores = write_scored(found, output, facts)
     plot(buckets, output / LENGTHS)
     return scores, buckets
+
+
+def pairs_to_score(run: Run | Exported, source: str | None, reference: str | None) -> list[tuple[str, str]]:
+    """The lines of two files side by side, or the run's own test set; InputError where there are none."""
+    if (source is None) != (reference is None):
+        raise InputError("Give both `source=` and `reference=`, or neither for the run's own test set.")
+    if source is not None and reference is not None:
+        pairs = list(read_parallel(source, reference))
+    else:
+        split = run.corpus().split("test")
+        pairs = list(zip(split["source"], split["target"], strict=True))
+    if not pairs:
+        raise InputError(f"{source} and {reference} are empty: there is nothing to score.")
+    return pairs
 
 
 def evaluate(

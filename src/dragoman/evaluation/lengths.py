@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dragoman.data.batch import collate
 from dragoman.evaluation.scores import Score, interval_bleu
+from dragoman.models import Seq2Seq
 from dragoman.translator import Translator
 
 STEP = 10  # words from one bucket to the next
@@ -25,7 +26,8 @@ class Bucket(NamedTuple):
     """Sentences of `low` to `high` source words (None: no end).
 
     `seconds`: the median time to translate one sentence alone. `tokens_per_second`: target tokens with EOS while the
-    timed ones are translated together. `cache_bytes`: memory and state of a sentence that is written, on average.
+    timed ones are translated together. `cache_bytes`: memory and state of a sentence that is written, on average; None:
+    another engine keeps them.
     """
 
     low: int
@@ -34,7 +36,7 @@ class Bucket(NamedTuple):
     bleu: Score
     seconds: float
     tokens_per_second: float
-    cache_bytes: int
+    cache_bytes: int | None
 
     @property
     def name(self) -> str:
@@ -63,7 +65,8 @@ def _bucket(translator: Translator, number: int, sides: list[list[str]]) -> Buck
     together, translations = timed(translator, sample)
     targets = translator.tokenizers.target.encode_all(translations)
     sources = translator.tokenizers.source.encode_all(sample)
-    cached = [kept_bytes(translator, *ids) for ids in zip(sources, targets, strict=True)]
+    ours = isinstance(translator.model, Seq2Seq)
+    cached = [kept_bytes(translator, *ids) for ids in zip(sources, targets, strict=True)] if ours else []
     return Bucket(
         low=number * STEP + 1,
         high=None if number * STEP >= LAST else (number + 1) * STEP,
@@ -71,7 +74,7 @@ def _bucket(translator: Translator, number: int, sides: list[list[str]]) -> Buck
         bleu=interval_bleu(hypotheses, reference),
         seconds=statistics.median(alone),
         tokens_per_second=sum(len(ids) + 1 for ids in targets) / together,
-        cache_bytes=round(statistics.mean(cached)),
+        cache_bytes=round(statistics.mean(cached)) if cached else None,
     )
 
 
@@ -86,8 +89,7 @@ def timed(translator: Translator, lines: list[str]) -> tuple[float, list[str]]:
 def kept_bytes(translator: Translator, source: list[int], target: list[int]) -> int:
     """What a model holds of a sentence once its translation is written by one row, token after token."""
     model = translator.model
-    device = next(model.parameters()).device
-    src_BS, tgt_BT = (side.to(device) for side in collate([source], [target]))
+    src_BS, tgt_BT = (side.to(model.device) for side in collate([source], [target]))
     memory = model.encode(src_BS)
     state = model.start(memory)
     for token_B1 in tgt_BT[:, : model.max_length].split(1, dim=1)[:-1]:
@@ -115,9 +117,10 @@ def table(buckets: Sequence[Bucket]) -> list[str]:
     lines = ["words   sentences   BLEU                     ms alone   tokens/s   cache KiB"]
     for one in buckets:
         bleu = f"{one.bleu.value:6.2f}  [{one.bleu.low:.2f}, {one.bleu.high:.2f}]"
+        cache = "–" if one.cache_bytes is None else f"{one.cache_bytes / 1024:,.0f}"
         lines.append(
             f"{one.name:7} {one.sentences:9,}  {bleu:24} {one.seconds * 1e3:8.0f} {one.tokens_per_second:10,.0f}"
-            f" {one.cache_bytes / 1024:11,.0f}"
+            f" {cache:>11}"
         )
     return lines
 

@@ -22,6 +22,11 @@ class Seq2Seq(nn.Module, ABC):
     max_length: int  # the longest sentence, in tokens, that can be read or written
     target_vocab_size: int
 
+    @property
+    def device(self) -> torch.device:
+        """Where its ids must be."""
+        return next(self.parameters()).device
+
     @abstractmethod
     def encode(self, src_BS: Tensor) -> Any:
         """Ids, padded on the right → memory."""

@@ -1,6 +1,5 @@
 """A monolingual file → a corpus, in portions: larger than memory, resumable, filtered."""
 
-import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -11,10 +10,11 @@ from typing import Any, NamedTuple
 from dragoman.build import build
 from dragoman.console import watched
 from dragoman.errors import InputError
-from dragoman.run import BEST, Run, build_search
+from dragoman.exported import digest, opened
+from dragoman.run import build_search
 from dragoman.synthesis.output import Output, Record
 from dragoman.synthesis.quality import Filter, mean_log_probability
-from dragoman.text.lines import open_bytes, read_lines
+from dragoman.text.lines import read_lines
 from dragoman.translator import Translation, Translator, check_positive
 
 log = logging.getLogger("dragoman")
@@ -60,12 +60,12 @@ def synthesise(
     )
     folders = [run] if isinstance(run, str) else list(run)
     settings = {
-        "run": [digest(Path(folder) / BEST) for folder in folders],
+        "run": [digest(opened(folder).weights) for folder in folders],
         "source": digest(Path(source)),
         "as": made_as,
         "tag": tag,
         "filter": quality,
-        "search": search or Run(folders[0]).config["search"],
+        "search": search or opened(folders[0]).config["search"],
     }
     out = Output(output, settings)
     if out.record.finished:
@@ -92,12 +92,6 @@ def check_choices(made_as: str, tag: str | None) -> None:
         raise InputError(f"`as` ({made_as}) must be {' or '.join(SIDES)}.")
     if tag is not None and (not isinstance(tag, str) or tag.split() != [tag]):
         raise InputError(f"`tag` ({tag!r}) must be one word, or null.")
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with open_bytes(path) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def judge(translator: Translator, bar: Filter, lines: Iterator[str], done: int, chunk: int) -> Iterator[Judged]:
