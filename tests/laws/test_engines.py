@@ -292,7 +292,9 @@ def refusals() -> Iterator[tuple[str, Any, str]]:
         yield to, encoder_decoder(), "holds Transformers only, not RNNEncoderDecoder"
         alibi = transformer(positions="alibi")
         yield to, alibi, "cannot express `model.positions: alibi`: train with `model.positions=sinusoidal` or"
-        for name, place in itertools.product(("additive", "linear", "window", "fixed"), ("encoder", "decoder", "cross")):
+        for name, place in itertools.product(
+            ("additive", "linear", "window", "fixed"), ("encoder", "decoder", "cross")
+        ):
             if {"encoder": "self", "decoder": "causal", "cross": "cross"}[place] in kinds(name):
                 key = f"{place}_attention"
                 swapped = transformer(**{key: ATTENTIONS[name]})
@@ -306,6 +308,12 @@ def refusals() -> Iterator[tuple[str, Any, str]]:
     yield hf, transformer(source_vocab_size=29), "two vocabularies with `model.norm: pre`: train with `tokenizer.joint"
 
 
+WRITERS: dict[str, tuple[Any, Any]] = {
+    "ctranslate2": (to_ctranslate2.write, "float32"),
+    "huggingface": (to_huggingface.write, Greedy(**LENGTHS)),
+}
+
+
 def kinds(name: str) -> frozenset[str]:
     return getattr(ATTENTIONS[name], "func", ATTENTIONS[name]).kinds
 
@@ -316,11 +324,9 @@ def test_what_a_format_cannot_express_is_refused_in_one_sentence_that_says_what_
         folder = tmp_path / str(refused)
         folder.mkdir()
         tokenizers = Tokenizers(Vocabulary(23), Vocabulary(23))  # type: ignore[arg-type]
+        write, last = WRITERS[to]
         with pytest.raises(InputError, match=message) as caught:
-            if to == "ctranslate2":
-                to_ctranslate2.write(model, tokenizers, folder, "float32")
-            else:
-                to_huggingface.write(model, tokenizers, folder, Greedy(**LENGTHS))
+            write(model, tokenizers, folder, last)
         assert "\n" not in str(caught.value)
         assert list(folder.iterdir()) == []
         refused += 1
