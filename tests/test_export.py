@@ -175,7 +175,7 @@ def test_a_model_that_a_format_cannot_hold_leaves_nothing_behind(tmp_path):
 
 def test_the_commands_end_to_end(trained: Runs, place: Path):
     """A trained run, both formats, and the scripts that take an exported folder."""
-    shutil.copytree(trained.first, place / "run")
+    shutil.copytree(trained.first, place / "run", ignore=shutil.ignore_patterns("ctranslate2*", "huggingface"))
     (place / "in.en").write_text(SPEECH)
     (place / "in.fr").write_text("Le chien a couru.\n\nLa poule dort.\n\nUn chat voit la banque.\n")
     files = ("source=in.en", "reference=in.fr")
@@ -323,8 +323,8 @@ ATTACKS: dict[str, tuple[Callable[[Path], object], str]] = {
     "another engine": (card(engine="os.mkdir"), "was exported for os.mkdir"),
     "a path for a number": (card(max_length="/etc/passwd"), r"`max_length` \(/etc/passwd\) must be a whole number"),
     "a length that lies": (card(max_length=1), r"`max_length` \(1\) must be a whole number"),
-    "damaged weights": (flipped, "model.bin is missing or not what was exported"),
-    "half of the weights": (shortened("model.bin"), "model.bin is missing or not what was exported"),
+    "damaged weights": (flipped, "model.bin is not what was exported"),
+    "half of the weights": (shortened("model.bin"), "model.bin is not what was exported"),
     "no weights": (lambda folder: (folder / "model.bin").unlink(), "model.bin is missing"),
     "a damaged tokenizer": (shortened("tokenizer.model"), "tokenizer.model is not a SentencePiece model|vocabulary"),
     "no tokenizer": (lambda folder: (folder / "tokenizer.model").unlink(), "holds no tokenizer"),
@@ -332,6 +332,8 @@ ATTACKS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no vocabulary": (lambda folder: (folder / "shared_vocabulary.json").unlink(), "is missing or damaged"),
     "a deep vocabulary": (text("shared_vocabulary.json", "[" * 10**5), "is missing or damaged"),
     "a damaged configuration": (text("config.json", "{"), "cannot be loaded by CTranslate2"),
+    "no configuration": (lambda folder: (folder / "config.json").unlink(), "config.json is missing"),
+    "two kinds of vocabulary": (text("source_vocabulary.json", "[]"), "is not the vocabulary of the tokenizer"),
 }  # fmt: skip
 
 
@@ -345,6 +347,13 @@ def test_nothing_of_theirs_is_executed_and_damage_is_told(theirs, attack):
     assert "\n" not in str(caught.value)
     assert not CANARY.exists()
     assert sorted(theirs.rglob("*")) == before
+
+
+def test_what_else_lies_in_the_folder_is_not_read(folder, theirs):
+    for name in ("source_vocabulary.txt", "shared_vocabulary.txt", "vmap.txt", "best.ckpt", "config.yaml"):
+        (theirs / name).write_text("<unk>\n!!python/object/apply:os.mkdir [canary]\n")
+    assert Translator.load(theirs)(["The hen runs."]) == Translator.load(folder)(["The hen runs."])
+    assert not CANARY.exists()
 
 
 def test_an_exported_folder_says_what_it_is_and_names_no_path(folder, run):

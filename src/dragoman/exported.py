@@ -26,7 +26,8 @@ from dragoman.text.tokenizer import Tokenizer, Tokenizers
 FORMAT = 1  # of the card; a newer one is refused
 CARD, WEIGHTS = "dragoman.yaml", "model.bin"
 CTRANSLATE2, HUGGINGFACE = "ctranslate2", "huggingface"
-VOCABULARIES = (("source_vocabulary.json", "target_vocabulary.json"), ("shared_vocabulary.json",) * 2)
+CONFIG = "config.json"
+SHARED, VOCABULARIES = "shared_vocabulary.json", ("source_vocabulary.json", "target_vocabulary.json")
 
 
 def opened(folder: str | Path) -> "Run | Exported":
@@ -75,8 +76,7 @@ class Exported:
     def tokenizers(self) -> Tokenizers:
         """The tokenizers of the run; InputError where the model has other vocabularies."""
         tokenizers = Tokenizers.load(self.folder)
-        names = next((names for names in VOCABULARIES if (self.folder / names[0]).is_file()), VOCABULARIES[-1])
-        for name, tokenizer in zip(names, tokenizers, strict=True):
+        for name, tokenizer in zip(self._vocabularies(), tokenizers, strict=True):
             try:
                 vocabulary = json.loads((self.folder / name).read_text("utf-8"))
             except (OSError, ValueError, RecursionError) as error:
@@ -86,6 +86,11 @@ class Exported:
                     f"{self.folder / name} is not the vocabulary of the tokenizer beside it: export again."
                 )
         return tokenizers
+
+    def _vocabularies(self) -> tuple[str, str]:
+        """The names of the files."""
+        both = [(self.folder / name).is_file() for name in VOCABULARIES]
+        return VOCABULARIES if any(both) else (SHARED, SHARED)
 
     def search(self) -> Search:
         """The search that the run was configured with."""
@@ -108,11 +113,15 @@ class Exported:
         longest = self.config.get("max_length")
         if type(longest) is not int or longest < 2:
             raise InputError(f"{self.folder / CARD}: `max_length` ({longest}) must be a whole number above 1.")
-        if not self.weights.is_file() or digest(self.weights) != self.config.get("sha256"):
-            raise InputError(f"{self.weights} is missing or not what was exported: copy it again, or export again.")
         try:
-            translator = ctranslate2.Translator(
-                str(self.folder), device.type, intra_threads=torch.get_num_threads(), compute_type="default"
+            files = {name: (self.folder / name).read_bytes() for name in {WEIGHTS, CONFIG, *self._vocabularies()}}
+        except FileNotFoundError as error:
+            raise InputError(f"{error.filename} is missing: copy it again, or export again.") from error
+        if hashlib.sha256(files[WEIGHTS]).hexdigest() != self.config.get("sha256"):
+            raise InputError(f"{self.weights} is not what was exported: copy it again, or export again.")
+        try:
+            translator = ctranslate2.Translator(  # with these files and no other
+                str(self.folder), device.type, intra_threads=torch.get_num_threads(), files=files
             )
         except (RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())
