@@ -2,13 +2,11 @@
 
 import random
 import unicodedata
-from collections import Counter
 from functools import cache
 
 import pytest
 import sentencepiece
 
-from dragoman.ids import UNK
 from dragoman.text.normalisation import QUOTES, rules_file
 from dragoman.text.pocket import generate
 from dragoman.text.tokenizer import SentencePiece, Tokenizer, Tokenizers
@@ -101,24 +99,3 @@ def test_what_cannot_be_a_symbol_is_refused(symbols):
 def test_an_unknown_step_is_refused():
     with pytest.raises(ValueError, match=r"`normalisation` \(nfd\) must be of nfc, nfkc, whitespace, quotes"):
         trained(normalisation=["nfd"])
-
-
-@pytest.mark.parametrize(("model_type", "alpha"), [("unigram", 0.2), ("bpe", 0.2)])
-def test_sampled_segmentations_are_of_the_same_text_and_of_their_seed(model_type, alpha):
-    tokenizer = trained(model_type)
-    texts = LINES[:100]
-    plain, one, two = tokenizer.encode_all(texts), *(tokenizer.sample_all(texts, alpha, seed) for seed in (1, 2))
-    assert tokenizer.sample_all(texts, alpha, 1) == one != two
-    assert [tokenizer.decode(ids) for ids in one] == [tokenizer.decode(ids) for ids in plain]
-    assert sum(a != b for a, b in zip(one, plain, strict=True)) > 50
-    assert UNK not in {id for ids in one for id in ids}
-    mean = {name: sum(map(len, ids)) for name, ids in {"plain": plain, "one": one}.items()}
-    assert mean["one"] > 1.05 * mean["plain"]
-
-
-def test_the_higher_alpha_the_more_probable_is_the_best_segmentation():
-    tokenizer, text = trained(), [LINES[0]] * 300
-    best = tuple(tokenizer.encode(LINES[0]))
-    shares = [Counter(map(tuple, tokenizer.sample_all(text, alpha, 1)))[best] / 300 for alpha in (0.05, 0.5, 5.0)]
-    assert shares[0] < shares[1] < shares[2]
-    assert shares[2] > 0.8

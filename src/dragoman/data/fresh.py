@@ -5,6 +5,7 @@ comes out does not depend on how many they are.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
@@ -20,11 +21,13 @@ from dragoman.errors import InputError
 from dragoman.text.base import Corpus
 from dragoman.text.quarantine import Cleaned
 from dragoman.text.screening import Watch
+from dragoman.text.segmentation import Segmentation
 from dragoman.text.splits import Proportions, SplitName, Splits
 from dragoman.text.tokenizer import Tokenizer, Tokenizers
 
 SHARD = 1 << 15  # pairs of each process
 Texts = list[tuple[str, str]]
+Encoder = Callable[[list[str], int], list[list[int]]]  # by a seed
 
 
 class Source(Protocol):
@@ -65,7 +68,7 @@ class ReadText:
 class Sampled(Reading):
     """Tokenised anew in each epoch, by segmentations drawn at random: subword regularisation (Kudo 2018).
 
-    `alpha`: see `Tokenizer.sample_all`; None for the best segmentation, each time.
+    `alpha`: see `Segmentation`; None for the best segmentation, each time.
     """
 
     def __init__(self, *, batch_tokens: int, max_length: int, alpha: float | None) -> None:
@@ -78,14 +81,25 @@ class Sampled(Reading):
         draws = draws_of(text, proportions, seed)
         return self.stream(StoredText(text, draws), tokenizers, seed, draws.total / SHARD)
 
+    def encoder(self, tokenizer: Tokenizer) -> Encoder:
+        """For one side."""
+        if self.alpha is None:
+            return partial(unsampled, tokenizer)
+        return Segmentation(tokenizer, self.alpha).sample_all
+
     def stream(self, source: Source, tokenizers: Tokenizers, seed: int, parts: float | None) -> "FreshStream":
         """What comes of a source; tells of its first shard."""
-        made = FreshStream(Cut(self, tokenizers, seed), source)
+        made = FreshStream(Cut(self, [self.encoder(one) for one in tokenizers], seed), source)
         rows = made.cut.rows(source.shard(0, 0, 0, 1), 0, 0, 0)
         if not rows.batches:
             raise InputError(f"No pair of the train split can be used; `data.max_length` is {self.max_length} tokens.")
         tell(rows.lengths_N2, rows.batches, parts)
         return made
+
+
+def unsampled(tokenizer: Tokenizer, texts: list[str], seed: int) -> list[list[int]]:
+    """The best segmentation, whatever the seed."""
+    return tokenizer.encode_all(texts)
 
 
 class Streamed(Sampled):
@@ -123,24 +137,19 @@ class Cut(NamedTuple):
     """How a shard of text becomes batches: all that is random in it is a function of the seed and its place."""
 
     reading: Sampled
-    tokenizers: Tokenizers
+    encoders: list[Encoder]  # of both sides
     seed: int
 
     def rows(self, texts: Texts, *place: int) -> Rows:
         """Tokenised, cut and shuffled."""
         seeds = np.random.SeedSequence((self.seed, *place)).generate_state(2).tolist()
         sources, targets = (
-            self._ids(tokenizer, [pair[side] for pair in texts], seeds[side])
-            for side, tokenizer in enumerate(self.tokenizers)
+            encode([pair[side] for pair in texts], seeds[side]) for side, encode in enumerate(self.encoders)
         )
         lengths_N2 = np.array([[len(one), len(other)] for one, other in zip(sources, targets, strict=True)], int) + 1
         limits = {"batch_tokens": self.reading.batch_tokens, "max_length": self.reading.max_length}
         batches = batches_of(lengths_N2.reshape(-1, 2), **limits, seed=(self.seed, *place))
         return Rows(sources, targets, lengths_N2, batches)
-
-    def _ids(self, tokenizer: Tokenizer, texts: list[str], seed: int) -> list[list[int]]:
-        alpha = self.reading.alpha
-        return tokenizer.encode_all(texts) if alpha is None else tokenizer.sample_all(texts, alpha, seed)
 
 
 class Shard(NamedTuple):

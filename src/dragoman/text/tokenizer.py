@@ -45,15 +45,9 @@ class Tokenizer:
         """Many texts → ids."""
         return self._processor.encode([_sound(text) for text in texts], num_threads=1)
 
-    def sample_all(self, texts: list[str], alpha: float, seed: int) -> list[list[int]]:
-        """Many texts → ids of segmentations drawn at random, the same ones for the same seed.
-
-        Unigram: drawn with probability ∝ P(segmentation)^`alpha` (Kudo 2018, section 3.1). BPE: each merge is left out
-        with probability `alpha` (BPE-dropout: Provilkov et al. 2020).
-        """
-        sentencepiece.set_random_generator_seed(seed)
-        sound = [_sound(text) for text in texts]
-        return self._processor.encode(sound, enable_sampling=True, alpha=alpha, nbest_size=-1, num_threads=1)
+    def normalise_all(self, texts: list[str]) -> list[str]:
+        """As texts are before they are cut: normalised, with "▁" before each word."""
+        return self._processor.normalize([_sound(text) for text in texts])
 
     def decode(self, ids: list[int]) -> str:
         """Ids → text. Never holds a line break, whatever the ids: byte pieces could spell any of them."""
