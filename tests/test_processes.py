@@ -17,7 +17,7 @@ from dragoman.data.sampler import EndlessBatches, Place, Position
 from dragoman.training.scoring import in_turn
 from dragoman.training.train import train
 from scripts_for_tests import ROOT, environment
-from training_for_tests import TINY, last, metrics, one_thread_and_a_cache, tiny  # noqa: F401 (a fixture)
+from training_for_tests import TINY, last, metrics, one_thread_and_a_cache, tiny, weights  # noqa: F401 (a fixture)
 
 RUN = ("model.dropout=0", "max_steps=50", "validate_every=25", "validation.sentences=5")
 TORCHRUN = [str(Path(sys.executable).with_name("torchrun")), "--nproc_per_node", "2"]
@@ -136,6 +136,22 @@ def test_two_processes_go_on_where_they_were_stopped(tmp_path, data):
     assert start(tmp_path / "stopped", *further).wait(300) == 0
     ends = [last(tmp_path / name / "run") for name in ("whole", "stopped")]
     assert farthest(ends[0]["state_dict"], ends[1]["state_dict"]) == 0
+
+
+@pytest.mark.slow
+def test_a_model_that_is_spread_over_them_is_trained_the_same(tmp_path, two):
+    """FSDP, which goes on from its own checkpoints, and from those of processes with a whole model each."""
+    further = ("trainer=fsdp", "trainer.accelerator=cpu", "trainer.precision=32-true")
+    assert start(tmp_path, *further, "max_steps=25").wait(240) == 0
+    assert last(tmp_path / "run")["global_step"] == 25
+    assert start(tmp_path, *further).wait(240) == 0
+    said = (tmp_path / "log").read_text()
+    assert "going on from step 25" in said
+    assert "in-place" not in said
+    ours, theirs = last(tmp_path / "run"), last(two / "run")
+    assert farthest(ours["state_dict"], theirs["state_dict"]) <= 1e-5
+    kept = [weights(folder / "run" / "best.ckpt") for folder in (tmp_path, two)]
+    assert farthest(*kept) <= 1e-5
 
 
 @pytest.mark.slow

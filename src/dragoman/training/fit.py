@@ -10,11 +10,15 @@ from dragoman.build import build
 from dragoman.data.module import TranslationData
 from dragoman.errors import InputError
 from dragoman.evaluation.scores import bleu
+from dragoman.models import Seq2Seq
+from dragoman.run import LAST
+from dragoman.tensors import read_tensors
 from dragoman.training.checkpoints import CheckedFiles, Checkpoints, out_of_memory
 from dragoman.training.guard import Guard
 from dragoman.training.loggers import Forgiving
 from dragoman.training.provenance import Provenance
 from dragoman.training.scoring import ScoreTranslations
+from dragoman.training.spread import is_spread
 from dragoman.training.stopping import StopOnSignal
 from dragoman.training.task import TranslationTask
 from dragoman.translator import Translator
@@ -44,9 +48,20 @@ def fit(config: dict[str, Any], folder: Path, data: TranslationData, task: Trans
         if out_of_memory(error):
             raise InputError(told_of_memory(config, folder, callbacks)) from error
         raise
-    model.eval()
     if trainer.is_global_zero:
-        checkpoints.finish(model, lambda: bleu(translator(checked[0]), checked[1]))
+        whole = whole_model(config, folder, model).eval()
+        scorer = Translator(whole, data.tokenizers, translator.search)
+        checkpoints.finish(whole, lambda: bleu(scorer(checked[0]), checked[1]))
+
+
+def whole_model(config: dict[str, Any], folder: Path, model: Seq2Seq) -> Seq2Seq:
+    """The model, or, where it is spread over processes, another with what they saved together."""
+    if not is_spread(model):
+        return model
+    whole: Seq2Seq = build(config["model"], path="model")
+    weights = read_tensors(folder / LAST)["state_dict"]
+    whole.load_state_dict({name.removeprefix("model."): tensor for name, tensor in weights.items()})
+    return whole
 
 
 def make_trainer(config: dict[str, Any], folder: Path, callbacks: Sequence[L.Callback]) -> L.Trainer:

@@ -7,6 +7,7 @@ import lightning as L
 
 from dragoman.evaluation.scores import bleu
 from dragoman.training.processes import gathered
+from dragoman.training.spread import is_spread
 from dragoman.translator import Translator
 
 log = logging.getLogger("dragoman")
@@ -15,7 +16,8 @@ log = logging.getLogger("dragoman")
 class ScoreTranslations(L.Callback):
     """Gives the other callbacks `bleu`, sacreBLEU's default, of the translations of `source` against `reference`.
 
-    Each process translates its share. Not a number where that fails: a translation must not end a week of training.
+    Each process translates its share, or all where the model is spread over them. Not a number where that fails: a
+    translation must not end a week of training.
     """
 
     def __init__(self, translator: Translator, source: list[str], reference: list[str]) -> None:
@@ -24,7 +26,8 @@ class ScoreTranslations(L.Callback):
         self.reference = reference
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        shares = gathered(trainer, self._translate(self.source[trainer.global_rank :: trainer.world_size]))
+        rank, world = (0, 1) if is_spread(self.translator.model) else (trainer.global_rank, trainer.world_size)
+        shares = gathered(trainer, self._translate(self.source[rank::world]))[:world]
         value = float("nan")
         if all(share is not None for share in shares):
             value = bleu(in_turn(shares), self.reference)

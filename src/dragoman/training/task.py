@@ -5,18 +5,19 @@ Shapes: B sentences, S source positions, T target positions, V target vocabulary
 
 import logging
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import lightning as L
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from dragoman.data.batch import Batch
 from dragoman.models import Seq2Seq
 from dragoman.training.loss import count_targets, smoothed_loss
+from dragoman.training.spread import is_spread, spread
 from dragoman.training.unsound import leave_out
 
 log = logging.getLogger("dragoman")
@@ -54,6 +55,10 @@ class TranslationTask(L.LightningModule):
         self.validation_sums: list[Tensor] = []
         self.gradient_norm: Tensor | None = None  # of the latest step, before it was clipped
         self.unsound = torch.zeros((), dtype=torch.bool)  # whether that step was left out
+
+    def configure_model(self) -> None:
+        if self.device_mesh is not None and not is_spread(self.model):
+            spread(self.model, self.device_mesh["data_parallel"])
 
     def loss(self, batch: Batch, label_smoothing: float) -> Tensor:
         """Sum over target tokens, EOS included, of the smoothed negative log-likelihood."""
@@ -98,9 +103,8 @@ class TranslationTask(L.LightningModule):
     ) -> None:
         """By norm. Lightning's own refuses fused optimizers under mixed precision, though the gradients are ready."""
         most = gradient_clip_val or torch.inf
-        whole = self.trainer.strategy.model  # where FSDP has spread it, it alone knows the norm
-        clip = getattr(whole, "clip_grad_norm_", None) or partial(torch.nn.utils.clip_grad_norm_, self.parameters())
-        self.gradient_norm = clip(most).detach()
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters(), most).detach()
+        self.gradient_norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         if self._scaler() is None:
             self.unsound = self.unsound | ~torch.isfinite(self.gradient_norm)
             leave_out(optimizer, self.unsound)
