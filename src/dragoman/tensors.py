@@ -41,7 +41,7 @@ def read_tensors(path: Path) -> dict[str, Any]:
             if broken := archive.testzip():
                 raise ValueError(f"{broken} is not what was written")
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        found = content["format"]
+        found = content.get("format", FORMAT)  # which the oldest resumable ones lack
     except Exception as error:  # a damaged or foreign file can fail in as many ways as there are readers below
         raise Damaged(path) from error
     if found != FORMAT:
