@@ -19,6 +19,7 @@ def main(config: dict[str, Any]) -> None:
         search=config.get("search"),
         device=config["device"],
         batch_tokens=config["batch_tokens"],
+        moses=config["moses"],
     )
     print(*scores, "", *table(buckets), sep="\n")
 

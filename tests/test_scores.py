@@ -6,8 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from sacrebleu.metrics import BLEU
 
 from dragoman.errors import InputError
+from dragoman.evaluation.moses import moses_bleu
 from dragoman.evaluation.scores import Score, bleu, score
 
 # What files may hold between line feeds, and other tools strip, split, fold or mistake for a number.
@@ -143,3 +145,17 @@ def test_a_score_shows_its_bounds_and_its_signature():
         str(Score("BLEU", 27.3456, 26.1, 28.6, "nrefs:1|version:2"))
         == "BLEU   27.35  [26.10, 28.60]  nrefs:1|version:2"
     )
+
+
+def test_bleu_of_moses_tokens_is_what_counting_tokens_cut_by_hand_gives():
+    hypotheses = ["Ein Mann, der läuft.", "Zwei Hunde spielen im Schnee!", "Das ist (fast) so."]
+    references = ["Ein Mann, der rennt.", "zwei Hunde spielen im Schnee !", "Das ist (fast) alles."]
+    cut = [
+        ["ein mann , der läuft .", "zwei hunde spielen im schnee !", "das ist ( fast ) so ."],
+        ["ein mann , der rennt .", "zwei hunde spielen im schnee !", "das ist ( fast ) alles ."],
+    ]
+    found = moses_bleu(hypotheses, references, "de")
+    assert found.value == pytest.approx(BLEU(tokenize="none", force=True).corpus_score(cut[0], [cut[1]]).score)
+    assert 0 < found.value < 100
+    for part in ("case:lc", "tok:none", "|moses:de-"):
+        assert part in found.signature

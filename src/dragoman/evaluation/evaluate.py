@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from dragoman.console import watched
 from dragoman.errors import InputError
 from dragoman.evaluation.lengths import Bucket, by_length, plot
+from dragoman.evaluation.moses import moses_bleu
 from dragoman.evaluation.scores import Score, score
 from dragoman.exported import Exported, opened
 from dragoman.files import write_text
@@ -28,11 +29,12 @@ def evaluate_run(
     search: dict[str, Any] | None,
     device: str,
     batch_tokens: int,
+    moses: str | None,
 ) -> tuple[list[Score], list[Bucket]]:
     """Score a run, or an ensemble of several, on its own test set or on two files, with its own search or another.
 
-    The scores of all, and by the length of the source. Writes into `output`; by default the run folder for its own test
-    set, else a folder in it with the source's name.
+    The scores of all, and by the length of the source; with a language `moses`, `moses_bleu` too. Writes into `output`;
+    by default the run folder for its own test set, else a folder in it with the source's name.
     """
     folder = Path(run if isinstance(run, str) else run[0])
     first = opened(folder)
@@ -45,7 +47,8 @@ def evaluate_run(
     found = translated(translator, pairs)
     buckets = by_length(translator, found.source, found.hypotheses, found.reference)
     facts["by_length"] = [one._asdict() | {"bleu": one.bleu._asdict()} for one in buckets]
-    scores = write_scored(found, output, facts)
+    further = [moses_bleu(found.hypotheses, found.reference, moses)] if moses else []
+    scores = write_scored(found, output, facts, further)
     plot(buckets, output / LENGTHS)
     return scores, buckets
 
@@ -88,9 +91,9 @@ def translated(translator: Translator, pairs: Sequence[tuple[str, str]]) -> Tran
     return Translated(source, hypotheses, reference, time.perf_counter() - began)
 
 
-def write_scored(found: Translated, output: Path, facts: dict[str, Any]) -> list[Score]:
-    """Writes source, hypotheses and reference, then scores.json with `facts` beside the scores, into `output`."""
-    scores = score(found.hypotheses, found.reference)
+def write_scored(found: Translated, output: Path, facts: dict[str, Any], further: Sequence[Score] = ()) -> list[Score]:
+    """Writes source, hypotheses and reference, then scores.json with `facts` beside all scores, into `output`."""
+    scores = [*score(found.hypotheses, found.reference), *further]
     for name, lines in ((SOURCE, found.source), (HYPOTHESES, found.hypotheses), (REFERENCE, found.reference)):
         write_text(output / name, "".join(f"{line}\n" for line in lines))
     content = {
