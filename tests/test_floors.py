@@ -21,7 +21,7 @@ FLOORS = {
     1: ["attention", "text"],
     2: ["models", "data.batch"],
     3: ["search"],
-    4: ["run", "exported"],
+    4: ["run", "exported", "weights"],
     5: ["translator", "alignment", "console", "evaluation", "doctor", "synthesis"],
     6: ["data", "training", "export"],
 }

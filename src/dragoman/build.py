@@ -103,7 +103,10 @@ TYPES = {int: "a whole number", float: "a number", str: "text", bool: "true or f
 
 
 def _check_types(target: Callable[..., Any], values: dict[str, Any], *, path: str) -> None:
-    """A text where a number should be would fail somewhere deep inside; only plain annotations are looked at."""
+    """A text where a number should be, or one too long for any, would fail somewhere deep inside.
+
+    Only plain annotations are looked at.
+    """
     for key, parameter in inspect.signature(target).parameters.items():
         kinds = get_args(parameter.annotation) if _is_union(parameter.annotation) else (parameter.annotation,)
         if key not in values or not any(kind in TYPES for kind in kinds):
@@ -111,6 +114,8 @@ def _check_types(target: Callable[..., Any], values: dict[str, Any], *, path: st
         if not all(isinstance(kind, type) and get_origin(kind) is None for kind in kinds) or Any in kinds:
             continue
         value = values[key]
+        if type(value) is int and value.bit_length() > 63:
+            raise InputError(f"{path}: `{key}` is a number of more than 64 bits.")
         fits = bool in kinds if isinstance(value, bool) else isinstance(value, kinds)
         if not fits and not (type(value) is int and float in kinds):
             wanted = " or ".join(name for kind, name in TYPES.items() if kind in kinds)

@@ -15,6 +15,7 @@ from dragoman.errors import InputError
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`: the file written there takes its place; on an error `path` stays as it was."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary.unlink(missing_ok=True)  # a link of that name, in a stranger's folder, would be written through
     try:
         yield temporary
         os.replace(temporary, path)

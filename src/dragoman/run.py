@@ -13,8 +13,8 @@ from dragoman.errors import InputError
 from dragoman.files import write_text
 from dragoman.models import Seq2Seq
 from dragoman.search import Search
-from dragoman.tensors import Damaged, read_tensors, write_tensors
 from dragoman.text.tokenizer import Tokenizers
+from dragoman.weights import Sparing, read_weights
 
 CONFIG, BEST, LAST, PREVIOUS, SCORES = "config.yaml", "best.ckpt", "last.ckpt", "last-previous.ckpt", "scores.json"
 
@@ -24,17 +24,28 @@ IDENTITY = (
     *("init", "freeze"),
 )
 IDENTITY_OF_TRAINER = ("precision", "accumulate_grad_batches", "gradient_clip_val")
+LARGEST_CONFIG = 1 << 18  # bytes; ours have some 3,000
 STORED = "dragoman.data.stored.Stored"  # how a run read its text before there was a choice
 LATER: dict[str, Any] = {"freeze": []}  # keys that older runs lack, and what those runs did
 
 
 class PlainLoader(yaml.SafeLoader):
-    """YAML without tags and without aliases, by which a small file can unfold into a tree that no memory holds."""
+    """YAML without tags, without aliases, by which a small file can unfold into a tree that no memory holds, and
+    without numbers that no machine's arithmetic holds."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("it holds an alias")
         return super().compose_node(parent, index)
+
+    def construct_whole(self, node: yaml.ScalarNode) -> int:
+        number = self.construct_yaml_int(node)
+        if number.bit_length() > 63:
+            raise yaml.YAMLError("it holds a number of more than 64 bits")
+        return number
+
+
+PlainLoader.add_constructor("tag:yaml.org,2002:int", PlainLoader.construct_whole)
 
 
 class PlainDumper(yaml.SafeDumper):
@@ -64,7 +75,8 @@ class Run:
         """The model with its best weights, in eval mode, on the CPU."""
         part, weights = self._part("model"), read_weights(self.folder / BEST)
         try:
-            with torch.device("meta"):  # takes no memory, however large the numbers that a stranger wrote
+            # Takes no memory and no time, however large the numbers that a stranger wrote.
+            with torch.device("meta"), Sparing(len(weights)):
                 sizes = {name: tensor.shape for name, tensor in _build_model(part).state_dict().items()}
             if sizes != {name: tensor.shape for name, tensor in weights.items()}:
                 raise TypeError("other names or shapes")
@@ -108,7 +120,7 @@ class Run:
             return None
         try:
             return json.loads(path.read_text("utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{path} is damaged; remove it and evaluate again.") from error
 
     def _part(self, key: str) -> dict[str, Any]:
@@ -200,22 +212,6 @@ def differences(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any]
     return {} if old == new else {path: (old, new)}
 
 
-def write_weights(path: Path, weights: dict[str, torch.Tensor], **facts: float | str) -> None:
-    """Weights and a few facts about them, atomically."""
-    write_tensors(path, {"weights": weights, **facts})
-
-
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """The weights in a file of `write_weights`, as tensors only: nothing in it is executed."""
-    if not path.is_file():
-        raise InputError(f"{path.parent} holds no weights ({path.name}): has its training reached a validation yet?")
-    content = read_tensors(path)
-    if "weights" not in content:
-        raise Damaged(path)
-    found: dict[str, torch.Tensor] = content["weights"]
-    return found
-
-
 def _write_config(path: Path, config: dict[str, Any]) -> None:
     write_text(path, yaml.dump(config, Dumper=PlainDumper, sort_keys=False, allow_unicode=True))
 
@@ -230,9 +226,11 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 def read_plain(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file that may come from a stranger."""
+    if path.stat().st_size > LARGEST_CONFIG:
+        raise InputError(f"{path} is no configuration: it is larger than {LARGEST_CONFIG >> 10} KiB.")
     try:
         config = yaml.load(path.read_text("utf-8"), Loader=PlainLoader)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not plain YAML: {str(error).splitlines()[0]}.") from error
     if not isinstance(config, dict):
         raise InputError(f"{path} is not a run's configuration.")

@@ -44,6 +44,11 @@ def read_tensors(path: Path) -> dict[str, Any]:
         found = content.get("format", FORMAT)  # which the oldest resumable ones lack
     except Exception as error:  # a damaged or foreign file can fail in as many ways as there are readers below
         raise Damaged(path) from error
+    check_format(path, found)
+    return content
+
+
+def check_format(path: Path, found: object) -> None:
+    """InputError for that of a later version."""
     if found != FORMAT:
         raise InputError(f"{path} has format {found}; this version of Dragoman reads format {FORMAT}: update Dragoman.")
-    return content

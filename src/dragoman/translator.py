@@ -20,6 +20,7 @@ from dragoman.text.tokenizer import Tokenizers
 
 log = logging.getLogger("dragoman")
 
+LARGEST_CHUNK = 1 << 22  # characters, and the rest of a line
 SENTENCE_END = re.compile(r"[.!?…。！？]['\"»”’)\]]*$")
 
 
@@ -51,7 +52,7 @@ class Translator:
 
     Lines are sorted by length, cut into batches of at most `batch_tokens` source tokens, padding included, and come
     back in their own order. A line without words becomes an empty line; one that is longer than `search.max_source`
-    tokens is cut at sentence ends, translated in pieces and rejoined, with a warning.
+    tokens is cut at sentence ends, translated in pieces and rejoined, with a warning. Several threads may share one.
     """
 
     def __init__(
@@ -121,11 +122,12 @@ class Translator:
     def translate(self, lines: Iterable[str], *, chunk: int = 4096, before: int = 0) -> Iterator[list[Translation]]:
         """The translations of each line, best first, as they come: `chunk` lines are read and sorted at a time.
 
+        Fewer where they hold over `LARGEST_CHUNK` characters, so that memory stays flat however long the input is.
         `before`: how many lines came before the first one, for the messages that number them.
         """
         check_positive("chunk", chunk)
         iterator = enumerate(lines, start=before + 1)
-        while numbered := list(islice(iterator, chunk)):
+        while numbered := take(iterator, chunk):
             yield from self._translate_chunk(numbered)
 
     def _translate_chunk(self, numbered: list[tuple[int, str]]) -> list[list[Translation]]:
@@ -190,6 +192,17 @@ def check_positive(key: str, value: int) -> None:
     """0 lines at a time would be none at all, without a word."""
     if type(value) is not int or value < 1:
         raise InputError(f"`{key}` ({value}) must be at least 1.")
+
+
+def take(numbered: Iterator[tuple[int, str]], chunk: int) -> list[tuple[int, str]]:
+    """The next lines: `chunk` of them, or as many as it takes to reach `LARGEST_CHUNK` characters."""
+    taken, characters = [], 0
+    for number, line in islice(numbered, chunk):
+        taken.append((number, line))
+        characters += len(line)
+        if characters >= LARGEST_CHUNK:
+            break
+    return taken
 
 
 def by_length(lengths: list[int], batch_tokens: int) -> Iterator[list[int]]:

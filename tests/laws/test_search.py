@@ -216,7 +216,12 @@ def test_collate_marks_the_ends():
         (lambda: beam(0), r"`beam` \(0\) must be at least 1"),
         (lambda: beam(2, nbest=3), r"`nbest` \(3\) between 1 and `beam`"),
         (lambda: beam(2, length_penalty=-1.0), r"`length_penalty` \(-1\.0\) at least 0"),
-        (lambda: sampling(temperature=0.0), r"`temperature` \(0\.0\) must be above 0"),
+        (lambda: sampling(temperature=0.0), r"`temperature` \(0\.0\) must be between 1e-6 and 1e6"),
+        (lambda: sampling(temperature=float("nan")), r"`temperature` \(nan\)"),
+        (lambda: sampling(nbest=10**9), r"`nbest` \(1000000000\) at least 1 and at most 10000"),
+        (lambda: beam(10**9), r"`beam` \(1000000000\) must be at least 1 and at most 1000"),
+        (lambda: beam(2, length_penalty=float("nan")), r"`length_penalty` \(nan\)"),
+        (lambda: beam(2, length_ratio=float("nan")), r"`length_ratio` \(nan\) at least 0"),
         (lambda: Greedy(max_source=64, length_ratio=1.0, length_extra=0), r"`length_extra` \(0\)|at least 1"),
     ],
 )

@@ -1,5 +1,6 @@
 """Watch a model attend: the weights of each attention, whatever its kernel, taken by a hook that calls `weights`."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from dragoman.attention.base import Attention
 from dragoman.attention.mask import Kind, Mask
 from dragoman.attention.multihead import share
 
+RECORDING = threading.RLock()  # one at a time: a watch takes the place of a method
 PLACES: dict[Kind, str] = {"self": "encoder", "causal": "decoder", "cross": "cross"}  # as users know them
 
 
@@ -22,20 +24,28 @@ class Recorded(NamedTuple):
 
 
 class Watch:
-    """Beside one attention: the keys it is given to remember, though it may keep only sums of them, and its weights."""
+    """Beside one attention: the keys it is given to remember, though it may keep only sums of them, and its weights.
+
+    Sees what its own thread asks for alone.
+    """
 
     def __init__(self, name: str, attention: Attention, seen: dict[str, Recorded]) -> None:
         self.name, self.attention, self.seen = name, attention, seen
         self.remember = attention.remember
         self.keys: Tensor | None = None
+        self.thread = threading.get_ident()
 
     def on_remember(self, past: Any, k_BHSK: Tensor, v_BHSV: Tensor, mask: Mask) -> Any:
+        if threading.get_ident() != self.thread:
+            return self.remember(past, k_BHSK, v_BHSV, mask)
         older = None if past is None else self.keys
         self.keys = k_BHSK if older is None else torch.cat((older, k_BHSK), dim=2)
         self.seen.pop(self.name, None)
         return self.remember(past, k_BHSK, v_BHSV, mask)
 
     def on_forward(self, _module: nn.Module, inputs: tuple[Tensor, Any, Mask], _output: Tensor) -> None:
+        if threading.get_ident() != self.thread:
+            return
         q_BHTK, _past, mask = inputs
         assert self.keys is not None
         (k_BHSK,) = share((self.keys,), q_BHTK.shape[1] // self.keys.shape[1])
@@ -64,16 +74,20 @@ def kernels(model: nn.Module) -> Iterator[dict[Kind, set[str]]]:
 
 @contextmanager
 def record(model: nn.Module) -> Iterator[dict[str, Recorded]]:
-    """Module name → its weights, filled while the model reads and attends inside the context."""
+    """Module name → its weights, filled while the model reads and attends inside the context.
+
+    What other threads ask of the model meanwhile is not recorded; a recording of theirs waits until this one ends.
+    """
     seen: dict[str, Recorded] = {}
-    watches = [Watch(name, part, seen) for name, part in model.named_modules() if isinstance(part, Attention)]
-    handles = [watch.attention.register_forward_hook(watch.on_forward) for watch in watches]
-    for watch in watches:
-        watch.attention.remember = watch.on_remember  # type: ignore[method-assign]
-    try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
+    with RECORDING:
+        watches = [Watch(name, part, seen) for name, part in model.named_modules() if isinstance(part, Attention)]
+        handles = [watch.attention.register_forward_hook(watch.on_forward) for watch in watches]
         for watch in watches:
-            del watch.attention.remember  # the class's own again
+            watch.attention.remember = watch.on_remember  # type: ignore[method-assign]
+        try:
+            yield seen
+        finally:
+            for handle in handles:
+                handle.remove()
+            for watch in watches:
+                del watch.attention.remember  # the class's own again

@@ -15,6 +15,7 @@ from torch import Tensor
 from dragoman.attention import PLACES, record
 from dragoman.data.batch import collate
 from dragoman.errors import InputError
+from dragoman.files import write_atomically
 from dragoman.models import Seq2Seq
 from dragoman.text.tokenizer import Tokenizer, Tokenizers
 from dragoman.translator import Translator, check_switch
@@ -132,8 +133,8 @@ def draw(maps: list[list[Map]], path: Path) -> None:
             axis.set_yticks(range(len(attention.queries)), attention.queries, fontsize=9)
             axis.set_title(f"{attention.place}: {attention.title}", fontsize=10)
     figure.colorbar(image, ax=axes, shrink=0.6, label="weight")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150, bbox_inches="tight")
+    kind = path.suffix.removeprefix(".")
+    write_atomically(path, lambda file: figure.savefig(file, format=kind, dpi=150, bbox_inches="tight"))
 
 
 def in_text(attention: Map) -> Iterator[str]:

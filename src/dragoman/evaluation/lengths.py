@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dragoman.data.batch import collate
 from dragoman.evaluation.scores import Score, interval_bleu
+from dragoman.files import write_atomically
 from dragoman.models import Seq2Seq
 from dragoman.translator import Translator
 
@@ -138,4 +139,4 @@ def plot(buckets: Sequence[Bucket], path: Path) -> None:
     quality.set(ylabel="BLEU, 95 % band", ylim=(0, None))
     cost.plot(names, [one.seconds for one in buckets], marker="o")
     cost.set(ylabel="seconds for a sentence alone", xlabel="source words, and how many sentences", ylim=(0, None))
-    figure.savefig(path, dpi=150)
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=150))

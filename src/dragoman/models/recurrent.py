@@ -17,7 +17,7 @@ from dragoman.ids import PAD
 from dragoman.models.cells import CELLS, READERS, Readout, turned
 from dragoman.models.dropout import Dropout
 from dragoman.models.layers import choose, xavier
-from dragoman.models.seq2seq import Seq2Seq
+from dragoman.models.seq2seq import Seq2Seq, check_length
 
 
 class Memory(NamedTuple):
@@ -49,8 +49,9 @@ class Recurrent(Seq2Seq):
         attention: Attention,
     ) -> None:
         super().__init__()
-        if min(embedding_dim, dim, readout_dim, max_length) < 1:
-            raise ValueError("`embedding_dim`, `dim`, `readout_dim` and `max_length` must be at least 1.")
+        if min(embedding_dim, dim, readout_dim) < 1:
+            raise ValueError("`embedding_dim`, `dim` and `readout_dim` must be at least 1.")
+        check_length(max_length)
         self.max_length = max_length
         self.target_vocab_size = target_vocab_size
         self.source = nn.Embedding(source_vocab_size, embedding_dim)

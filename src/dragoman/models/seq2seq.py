@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+LONGEST = 1 << 16  # tokens: so that a number in somebody's file is not a translation without end
+
 
 class Seq2Seq(nn.Module, ABC):
     """`memory` is what was read, made once; `state` is what was written, an argument and a return value.
@@ -46,6 +48,12 @@ class Seq2Seq(nn.Module, ABC):
         """Teacher forcing: logits (B, T, V) of what follows each target token."""
         memory = self.encode(src_BS)
         return self.advance(tgt_BT, self.start(memory), memory)[0]
+
+
+def check_length(max_length: int) -> None:
+    """ValueError for a sentence that nobody has."""
+    if not 1 <= max_length <= LONGEST:
+        raise ValueError(f"`max_length` ({max_length}) must be between 1 and {LONGEST}.")
 
 
 def select(tree: Any, index: Tensor) -> Any:

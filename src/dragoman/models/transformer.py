@@ -14,7 +14,7 @@ from dragoman.attention.mask import Kind
 from dragoman.ids import PAD
 from dragoman.models.layers import FEED_FORWARDS, NORMS, Embedding, PostNorm, choose
 from dragoman.models.positions import POSITIONS, Positions
-from dragoman.models.seq2seq import Seq2Seq
+from dragoman.models.seq2seq import Seq2Seq, check_length
 
 
 class Memory(NamedTuple):
@@ -116,8 +116,9 @@ class Transformer(Seq2Seq):
         cross_attention: Callable[..., Attention],
     ) -> None:
         super().__init__()
-        if min(dim, num_heads, feed_forward_dim, encoder_layers, decoder_layers, max_length) < 1:
-            raise ValueError("`dim`, `num_heads`, `feed_forward_dim`, the layers and `max_length` must be at least 1.")
+        if min(dim, num_heads, feed_forward_dim, encoder_layers, decoder_layers) < 1:
+            raise ValueError("`dim`, `num_heads`, `feed_forward_dim` and the layers must be at least 1.")
+        check_length(max_length)
         norm_type = choose("norm", norm, NORMS)
         make_feed_forward = choose("feed_forward", feed_forward, FEED_FORWARDS)
         make_positions = choose("positions", positions, POSITIONS)

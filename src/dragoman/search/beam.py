@@ -12,6 +12,8 @@ from dragoman.ids import BOS, EOS
 from dragoman.models.seq2seq import Seq2Seq, select
 from dragoman.search.hypothesis import Hypothesis, Search, permitted
 
+WIDEST = 1000
+
 
 class Live(NamedTuple):
     """The unfinished hypotheses of the sentences that are still in the batch; a score of -inf is an empty place."""
@@ -41,10 +43,10 @@ class Beam(Search):
         length_extra: int,
     ) -> None:
         super().__init__(max_source=max_source, length_ratio=length_ratio, length_extra=length_extra)
-        if beam < 1 or not 1 <= nbest <= beam or length_penalty < 0:
+        if not 1 <= beam <= WIDEST or not 1 <= nbest <= beam or not 0 <= length_penalty <= 5:
             raise ValueError(
-                f"`beam` ({beam}) must be at least 1, `nbest` ({nbest}) between 1 and `beam`, and `length_penalty`"
-                f" ({length_penalty}) at least 0."
+                f"`beam` ({beam}) must be at least 1 and at most {WIDEST}, `nbest` ({nbest}) between 1 and `beam`, and"
+                f" `length_penalty` ({length_penalty}) at least 0 and at most 5."
             )
         self.beam = beam
         self.length_penalty = length_penalty

@@ -12,6 +12,8 @@ from torch import Tensor
 from dragoman.ids import BOS, EOS, PAD
 from dragoman.models.seq2seq import Seq2Seq
 
+IMPROBABLE = -1e9  # a log-probability below those that a model gives
+
 
 class Hypothesis(NamedTuple):
     """A translation as ids, without BOS and EOS.
@@ -35,7 +37,7 @@ class Search(ABC):
     nbest = 1  # hypotheses per sentence
 
     def __init__(self, *, max_source: int, length_ratio: float, length_extra: int) -> None:
-        if max_source < 2 or length_ratio < 0 or length_extra < 1:
+        if max_source < 2 or not length_ratio >= 0 or length_extra < 1:  # what is no number compares with none
             raise ValueError(
                 f"`max_source` ({max_source}) must be at least 2, `length_ratio` ({length_ratio}) at least 0 and"
                 f" `length_extra` ({length_extra}) at least 1."
@@ -51,11 +53,15 @@ class Search(ABC):
     def limits(self, model: Seq2Seq, src_BS: Tensor) -> Tensor:
         """The most tokens that each sentence's translation may have, EOS included: (B,)."""
         lengths_B = (src_BS != PAD).sum(1)
-        return (lengths_B * self.length_ratio + self.length_extra).long().clamp(max=model.max_length)
+        return (lengths_B * self.length_ratio + self.length_extra).clamp(max=model.max_length).long()
 
 
 def permitted(log_probs_BKV: Tensor, must_end_B: Tensor) -> Tensor:
-    """-inf where a search may not go: PAD and BOS never, anything but EOS at a sentence's limit. No renormalisation."""
+    """-inf where a search may not go: PAD and BOS never, anything but EOS at a sentence's limit. No renormalisation.
+
+    Elsewhere it is finite, whatever a model's weights are, so that there is always somewhere to go.
+    """
+    log_probs_BKV = log_probs_BKV.nan_to_num(nan=IMPROBABLE, neginf=IMPROBABLE)
     barred_V = torch.zeros(log_probs_BKV.shape[-1], dtype=torch.bool, device=log_probs_BKV.device)
     barred_V[[PAD, BOS]] = True
     not_eos_V = torch.arange(len(barred_V), device=barred_V.device) != EOS

@@ -15,6 +15,8 @@ from dragoman.ids import BOS, EOS, PAD
 from dragoman.models.seq2seq import Seq2Seq, select
 from dragoman.search.hypothesis import Hypothesis, Search, permitted
 
+MOST = 10_000  # samples of a sentence
+
 Item = TypeVar("Item")
 
 
@@ -96,10 +98,10 @@ class Sampling(Single):
         length_extra: int,
     ) -> None:
         super().__init__(max_source=max_source, length_ratio=length_ratio, length_extra=length_extra)
-        if temperature <= 0 or top_k < 0 or not 0 < top_p <= 1 or nbest < 1:
+        if not 1e-6 <= temperature <= 1e6 or top_k < 0 or not 0 < top_p <= 1 or not 1 <= nbest <= MOST:
             raise ValueError(
-                f"`temperature` ({temperature}) must be above 0, `top_k` ({top_k}) at least 0, `top_p` ({top_p})"
-                f" above 0 and at most 1, `nbest` ({nbest}) at least 1."
+                f"`temperature` ({temperature}) must be between 1e-6 and 1e6, `top_k` ({top_k}) at least 0, `top_p`"
+                f" ({top_p}) above 0 and at most 1, `nbest` ({nbest}) at least 1 and at most {MOST}."
             )
         self.temperature = temperature
         self.top_k = top_k

@@ -14,8 +14,9 @@ from dragoman.files import write_bytes
 from dragoman.ids import BOS, EOS, PAD, UNK
 from dragoman.text.normalisation import check_steps, rules_file
 
-# Everything at which some program would end a line: no decoded text may hold any of it.
-LINE_BREAKS = dict.fromkeys(map(ord, "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"), " ")
+# What no decoded text may hold: everything at which some program would end a line, and what commands a terminal.
+CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029} - {ord("\t")}, " ")
+LARGEST = 1 << 24  # bytes of a model; one of 250,000 pieces has 5 million
 JOINT, SOURCE, TARGET = "tokenizer.model", "tokenizer.source.model", "tokenizer.target.model"
 
 
@@ -50,8 +51,8 @@ class Tokenizer:
         return self._processor.normalize([_sound(text) for text in texts])
 
     def decode(self, ids: list[int]) -> str:
-        """Ids → text. Never holds a line break, whatever the ids: byte pieces could spell any of them."""
-        return self._processor.decode(ids).translate(LINE_BREAKS)
+        """Ids → text. Holds no line break and no control character but tabs: byte pieces could spell any of them."""
+        return self._processor.decode(ids).translate(CONTROLS)
 
     def pieces(self, ids: list[int]) -> list[str]:
         """The piece of each id; one that begins a word begins with "▁"."""
@@ -65,7 +66,7 @@ class Tokenizer:
     def decoded_words(self, ids: list[int]) -> list[int]:
         """The word of `decode(ids)`, counted likewise, that each id is a part of."""
         found = self._processor.decode(ids, return_type="offset_mapping")
-        return _word_numbers(found["text"], found["offsets"])
+        return _word_numbers(found["text"].translate(CONTROLS), found["offsets"])
 
 
 def _word_numbers(text: str, spans: list[tuple[int, int]]) -> list[int]:
@@ -79,6 +80,12 @@ def _sound(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
+def _read(path: Path) -> Tokenizer:
+    if path.stat().st_size > LARGEST:
+        raise InputError(f"{path} is no tokenizer's model: it is larger than {LARGEST >> 20} MiB.")
+    return Tokenizer(path.read_bytes(), name=str(path))
+
+
 class Tokenizers(NamedTuple):
     """The tokenizer of each side; one and the same where they share a vocabulary."""
 
@@ -89,12 +96,11 @@ class Tokenizers(NamedTuple):
     def load(cls, folder: Path) -> "Tokenizers":
         """From a run folder; InputError where there are none or they are damaged."""
         if (folder / JOINT).is_file():
-            joint = Tokenizer((folder / JOINT).read_bytes(), name=str(folder / JOINT))
+            joint = _read(folder / JOINT)
             return cls(joint, joint)
         if not (folder / SOURCE).is_file() or not (folder / TARGET).is_file():
             raise InputError(f"{folder} holds no tokenizer ({JOINT}, or {SOURCE} and {TARGET}).")
-        source, target = (Tokenizer((folder / name).read_bytes(), name=str(folder / name)) for name in (SOURCE, TARGET))
-        return cls(source, target)
+        return cls(_read(folder / SOURCE), _read(folder / TARGET))
 
     def save(self, folder: Path) -> None:
         """Into a run folder."""
