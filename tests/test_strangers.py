@@ -130,7 +130,7 @@ ATTACKS: dict[str, tuple[Callable[[Path], object], str]] = {
     "TorchScript": (lambda folder: script(folder / "best.ckpt"), DAMAGED),
     "pickle as tokenizer": (pickled("tokenizer.model"), "tokenizer.model is not a SentencePiece model"),
     "huge model": (part("model.dim", 10**9), "best.ckpt does not fit"),
-    "huger model": (part("model.dim", 10**30), "does not fit|model"),
+    "huger model": (part("model.dim", 10**30), YAML_ONLY),
     "endless positions": (part("model.max_length", 10**14), "does not fit|max_length"),
     "long search": (part("search.max_source", 10**9), r"`search.max_source` \(1000000000\) must not exceed"),
 }  # fmt: skip
@@ -142,10 +142,10 @@ def test_nothing_of_theirs_is_executed(theirs: Path, attack: str) -> None:
     arm, message = ATTACKS[attack]
     arm(theirs)
     before = sorted(theirs.rglob("*"))
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(InputError) as caught:
         Translator.load(theirs)(["The hen runs."])
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     assert re.search(message, str(caught.value)), caught.value
     assert "\n" not in str(caught.value)
     assert not CANARY.exists()
@@ -170,13 +170,13 @@ def test_the_attacks_would_succeed_on_whoever_trusts_them(theirs: Path) -> None:
 
 def test_a_billion_laughs_take_no_time_and_no_memory(theirs: Path) -> None:
     (theirs / "config.yaml").write_text(LAUGHS + "model: {x: *a29}\nsearch: {x: *a29}\ncorpus: {x: *a29}\n")
-    began = time.perf_counter()
+    began = time.process_time()
     tracemalloc.start()
     with pytest.raises(InputError, match=r"config.yaml is not plain YAML: it holds an alias"):
         Run(theirs)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     assert peak < 50_000_000
 
 
@@ -225,12 +225,22 @@ def test_the_closed_table_holds_classes_of_ours_that_can_be_imported() -> None:
 
 def test_links_in_their_folder_are_read_through_but_never_written_through(theirs: Path, tmp_path: Path) -> None:
     """Scoring their run writes into its folder: a link there must not overwrite what it points to."""
-    from dragoman.evaluation.evaluate import evaluate
+    from dragoman.evaluation.evaluate import LENGTHS, evaluate
+    from dragoman.evaluation.heatmaps import attend
+    from dragoman.evaluation.lengths import by_length, plot
 
     precious = tmp_path / "precious"
     precious.write_text("mine")
-    for name in ("hypotheses.txt", "scores.json"):
-        (theirs / name).unlink()
+    ours = ("hypotheses.txt", "scores.json", LENGTHS, f".scores.json.{os.getpid()}.partial")
+    for name in ours:
+        (theirs / name).unlink(missing_ok=True)
         (theirs / name).symlink_to(precious)
-    evaluate(Translator.load(theirs), [("The hen.", "La poule.")], theirs, {})
+    translator = Translator.load(theirs)
+    evaluate(translator, [("The hen.", "La poule.")], theirs, {})
+    plot(by_length(translator, ["The hen."], ["La poule."], ["La poule."]), theirs / LENGTHS)
+    (theirs / "attention").mkdir(exist_ok=True)
+    (theirs / "attention" / "cross.png").symlink_to(precious)
+    settings = {"translation": None, "place": "cross", "layer": 1, "head": 1, "whole_words": False, "output": None}
+    assert list(attend(str(theirs), text="The hen.", form="png", **settings))
     assert precious.read_text() == "mine"
+    assert not any((theirs / name).is_symlink() for name in (*ours, "attention/cross.png"))

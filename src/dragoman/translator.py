@@ -208,10 +208,11 @@ def take(numbered: Iterator[tuple[int, str]], chunk: int) -> list[tuple[int, str
 def by_length(lengths: list[int], batch_tokens: int) -> Iterator[list[int]]:
     """Indices in batches of similar length, longest first: longest × count ≤ `batch_tokens`, or a single one."""
     order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    while order:
-        count = max(1, batch_tokens // max(1, lengths[order[0]]))
-        yield order[:count]
-        order = order[count:]
+    start = 0
+    while start < len(order):
+        count = max(1, batch_tokens // max(1, lengths[order[start]]))
+        yield order[start : start + count]
+        start += count
 
 
 def cut_points(pieces: list[str], limit: int) -> list[int]:

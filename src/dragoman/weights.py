@@ -21,7 +21,7 @@ CALLED = frozenset(
     }
 )
 TIED = 3  # names that share one tensor: the embeddings of both sides, and the output
-CALLS = 50  # of torch's functions for each tensor that a model keeps: six are the most that any of ours makes
+CALLS = 50  # of torch's functions for each tensor that a model keeps: ours make some ten
 
 
 def write_weights(path: Path, weights: dict[str, Tensor], **facts: float | str) -> None:

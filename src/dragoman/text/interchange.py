@@ -5,6 +5,7 @@ none; what is inside inline codes (bpt, ept, it, ph, ut) is the code of another 
 """
 
 import re
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -17,7 +18,9 @@ from dragoman.text.readers import Column, Pair, Pairs, pairs_of_cells, text_of
 
 CODES = frozenset(["bpt", "ept", "it", "ph", "ut"])  # inline elements whose content is not text
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
-LARGEST_SHEET = 1 << 31  # bytes that a spreadsheet may unpack to
+LARGEST_SHEET = 1 << 29  # bytes that a spreadsheet may unpack to
+ROWS = 1 << 20  # of a sheet, the most that there can be
+LARGEST_UNIT = 1 << 24  # bytes of XML from one unit to the next: what is read of it takes some forty times as many
 
 
 def read_tmx(path: Path, source: str, target: str) -> Pairs:
@@ -77,8 +80,10 @@ def read_gettext(path: Path, msgid: str, source: str, target: str) -> Pairs:
             " one side of every pair."
         )
     try:
+        if path.suffix == ".mo":
+            _refuse_overlap(path.read_bytes())
         entries = polib.mofile(str(path)) if path.suffix == ".mo" else polib.pofile(str(path))
-    except (OSError, UnicodeError, ValueError) as error:
+    except Exception as error:  # a damaged file can fail in as many ways as there are lines in its reader
         told = " ".join(str(error).split()).removeprefix(f"{path}: ")
         raise InputError(f"{path} cannot be read as a gettext catalogue ({told}); mend it, or leave it out.") from error
     for number, entry in enumerate(entries, start=1):
@@ -90,6 +95,14 @@ def read_gettext(path: Path, msgid: str, source: str, target: str) -> Pairs:
             if text.strip() and translation.strip():
                 origin = f"{path}:{number if path.suffix == '.mo' else entry.linenum}"  # .mo files have no lines
                 yield Pair(text, translation, origin) if msgid == source else Pair(translation, text, origin)
+
+
+def _refuse_overlap(catalogue: bytes) -> None:
+    """ValueError where the texts of a MO file are longer than it: one text many times over fills any memory."""
+    order = "<" if catalogue.startswith(b"\xde\x12\x04\x95") else ">"
+    count, *tables = struct.unpack_from(f"{order}3I", catalogue, 8)
+    if sum(sum(struct.unpack_from(f"{order}{2 * count}I", catalogue, table)[::2]) for table in tables) > len(catalogue):
+        raise ValueError("its texts overlap")
 
 
 def read_xlsx(path: Path, sheet: str | None, source: Column, target: Column) -> Pairs:
@@ -111,12 +124,26 @@ def read_xlsx(path: Path, sheet: str | None, source: Column, target: Column) -> 
 
 def _rows(path: Path, sheet: Any) -> Iterator[tuple[int, list[str]]]:
     """Cells as text: what is empty is an empty text, and a number or a date is the user's to mend."""
-    for number, row in enumerate(sheet.iter_rows(values_only=True), start=1):
+    for number, row in _numbered(path, sheet):
         if any(cell is not None for cell in row):
             try:
                 yield number, ["" if cell is None else text_of(cell, str(column)) for column, cell in enumerate(row, 1)]
             except InputError as error:
                 raise InputError(f"{path}, row {number}: {error}") from None
+
+
+def _numbered(path: Path, sheet: Any) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """The rows that are there; for those that are missing openpyxl gives one and the same again and again."""
+    before = None
+    try:
+        for number, row in enumerate(sheet.iter_rows(values_only=True), start=1):
+            if number > ROWS:
+                raise ValueError(f"it has more than {ROWS:,} rows")
+            if row is not before:
+                yield number, row
+            before = row
+    except Exception as error:  # a damaged file can fail in as many ways as there are readers below
+        raise InputError(f"{path} cannot be read as a spreadsheet ({error}); give an undamaged .xlsx file.") from error
 
 
 def _refuse_bomb(path: Path) -> None:
@@ -129,18 +156,33 @@ def _refuse_bomb(path: Path) -> None:
         raise InputError(f"{path} would unpack to {size:,} bytes, more than any spreadsheet of text: refused.")
 
 
+class Counted:
+    """A stream of XML that may not go on for ever without a unit, all of which would be kept in memory."""
+
+    def __init__(self, stream: BinaryIO, path: Path) -> None:
+        self.stream, self.path, self.bytes = stream, path, 0
+
+    def read(self, size: int) -> bytes:
+        found = self.stream.read(size)
+        self.bytes += len(found)
+        if self.bytes > LARGEST_UNIT:
+            raise InputError(f"{self.path} has over {LARGEST_UNIT >> 20} MiB without the end of a unit: refused.")
+        return found
+
+
 def _elements(path: Path, *tags: str) -> Iterator[Any]:
     """The elements of these names, each freed when the next one is asked for."""
     from lxml import etree  # here: most never need it
 
     with open_bytes(path) as packed:
-        stream = unpack(packed, path.suffix)
+        counted = Counted(unpack(packed, path.suffix), path)
         try:
             events = etree.iterparse(
-                cast(BinaryIO, stream), events=("end",), tag=[f"{{*}}{tag}" for tag in tags],
+                cast(BinaryIO, counted), events=("end",), tag=[f"{{*}}{tag}" for tag in tags],
                 resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False,
             )  # fmt: skip
             for _, element in events:
+                counted.bytes = 0
                 yield element
                 element.clear(keep_tail=True)
                 while element.getprevious() is not None:

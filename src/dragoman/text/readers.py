@@ -32,6 +32,7 @@ class Pair(NamedTuple):
 Pairs = Iterator[Pair]
 Column = str | int
 
+ROWS = 100  # of Parquet at a time: a file of 1 MiB can say that a sentence of 1 MiB stands in every row
 SET_COLUMNS = "set corpus.source_column and corpus.target_column"
 
 
@@ -93,7 +94,7 @@ def _parquet_records(path: Path, source: str, target: str) -> Iterator[dict[str,
         for column in (source, target):
             if column not in known:
                 raise unknown_column(column, known, str(path))
-        for batch in file.iter_batches(columns=[source, target], batch_size=10_000):
+        for batch in file.iter_batches(columns=[source, target], batch_size=ROWS):
             yield from batch.to_pylist()
 
 

@@ -12,6 +12,7 @@ import sentencepiece
 from dragoman.errors import InputError
 from dragoman.files import write_bytes
 from dragoman.ids import BOS, EOS, PAD, UNK
+from dragoman.text.growth import check_growth
 from dragoman.text.normalisation import check_steps, rules_file
 
 # What no decoded text may hold: everything at which some program would end a line, and what commands a terminal.
@@ -27,6 +28,7 @@ class Tokenizer:
         self.model = model
         try:
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+            check_growth(model)
             special = [getattr(self._processor, f"{key}_id")() for key in ("pad", "bos", "eos", "unk")]
         except Exception as error:  # sentencepiece raises bare RuntimeErrors and worse for a damaged file
             raise InputError(f"{name} is not a SentencePiece model, or is damaged.") from error
