@@ -21,11 +21,12 @@ from dragoman.export.huggingface import write_tokenizer
 from dragoman.exported import CARD, Exported
 from dragoman.ids import BOS, EOS, PAD, UNK
 from dragoman.models import Transformer
-from dragoman.run import begin_run, write_weights
+from dragoman.run import begin_run
 from dragoman.search import Beam, Greedy, Sampling
 from dragoman.text import pocket
 from dragoman.text.tokenizer import SentencePiece, Tokenizers
 from dragoman.translator import Translator
+from dragoman.weights import write_weights
 from scripts_for_tests import call, done, environment, lines
 
 PAIRS = list(pocket.generate("train", size=300, seed=7))

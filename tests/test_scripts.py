@@ -19,10 +19,10 @@ from sacrebleu.metrics import BLEU, CHRF, TER
 
 from conftest import Runs
 from dragoman.evaluation.scores import Score, score
-from dragoman.run import read_weights
 from dragoman.search import Greedy
 from dragoman.text.lines import read_lines
 from dragoman.translator import Translator
+from dragoman.weights import read_weights
 from scripts_for_tests import (
     TINY,
     Answer,

@@ -21,13 +21,14 @@ from dragoman.data.batch import Batch, collate
 from dragoman.errors import InputError
 from dragoman.files import write_bytes
 from dragoman.ids import PAD
-from dragoman.run import IDENTITY, Run, differences, read_weights, write_weights
+from dragoman.run import IDENTITY, Run, differences
 from dragoman.training import schedule, task
 from dragoman.training.checkpoints import average
 from dragoman.training.precision import best_precision
 from dragoman.training.scoring import ScoreTranslations
 from dragoman.training.task import TranslationTask
 from dragoman.training.train import train
+from dragoman.weights import read_weights, write_weights
 from models_for_tests import transformer
 from scripts_for_tests import tree
 from training_for_tests import (

@@ -11,9 +11,10 @@ import torch
 import yaml
 
 from dragoman.errors import InputError
-from dragoman.run import Run, write_weights
+from dragoman.run import Run
 from dragoman.training.train import train
 from dragoman.training.transfer import freeze, load_fitting, shortened
+from dragoman.weights import write_weights
 from models_for_tests import transformer
 from training_for_tests import (
     Accident,

@@ -3,6 +3,7 @@
 import random
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -183,7 +184,7 @@ def test_any_ids_have_words_of_their_decoded_text(tokenizer):
     generator, several = random.Random(4), 0
     for _ in range(3000):
         ids = [generator.randrange(len(tokenizer)) for _ in range(generator.randrange(12))]
-        text, words = tokenizer.decode(ids), tokenizer.decoded_words(ids)
+        text, words = tokenizer.decode(ids), tokenizer.decoded_words(ids)  # byte pieces spell control characters, too
         assert len(words) == len(ids)
         if text.split():
             assert sorted(set(words)) == list(range(len(text.split())))  # every word has a piece
@@ -264,6 +265,22 @@ def test_no_ids_decode_to_a_line_break(tokenizer):
     for _ in range(5000):
         text = tokenizer.decode([generator.randrange(len(tokenizer)) for _ in range(20)])
         assert len(text.splitlines()) <= 1
+
+
+def test_whatever_a_model_can_spell_in_bytes_holds_no_control_character(tokenizer):
+    """All pairs of byte pieces, and all characters of up to two bytes: none ends a line or commands a terminal."""
+    pieces = {piece: i for i, piece in enumerate(tokenizer.pieces(list(range(len(tokenizer)))))}
+    byte = [pieces[f"<0x{number:02X}>"] for number in range(256)]
+    spelt = [[byte[a], byte[b]] for a in range(256) for b in range(256)]
+    commands = 0
+    for ids in [*spelt, *([byte[one] for one in character.encode()] for character in "\u2028\u2029")]:
+        text, raw = tokenizer.decode(ids), tokenizer._processor.decode(ids)
+        kept = [one for one in text if unicodedata.category(one) in ("Cc", "Zl", "Zp", "Cs")]
+        assert set(kept) <= {"\t"}
+        assert len(text.splitlines()) <= 1
+        assert len(text) == len(raw)
+        commands += text != raw
+    assert commands == 256**2 - 224**2 + 32 + 2  # 32 of a byte in either place, 32 of two bytes, and two of three
 
 
 def test_half_characters_are_encoded_as_question_marks(tokenizer):

@@ -1,6 +1,7 @@
 """Sentences → sentences: what a program imports. Loads neither lightning nor datasets nor hydra."""
 
 import logging
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -52,7 +53,8 @@ class Translator:
 
     Lines are sorted by length, cut into batches of at most `batch_tokens` source tokens, padding included, and come
     back in their own order. A line without words becomes an empty line; one that is longer than `search.max_source`
-    tokens is cut at sentence ends, translated in pieces and rejoined, with a warning. Several threads may share one.
+    tokens is cut at sentence ends, translated in pieces and rejoined, with a warning. Several threads may share one,
+    and so may a process that is forked, which computes on one thread.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Translator:
         self.search = search
         self.batch_tokens = batch_tokens
         self.aligned = aligned
+        self.process = os.getpid()
 
     @classmethod
     def load(
@@ -131,6 +134,8 @@ class Translator:
             yield from self._translate_chunk(numbered)
 
     def _translate_chunk(self, numbered: list[tuple[int, str]]) -> list[list[Translation]]:
+        if os.getpid() != self.process:
+            torch.set_num_threads(1)  # of a process that is forked only one thread goes on, and OpenMP waits for all
         pieces = [piece for number, line in numbered for piece in self._cut(number, line)]
         found: dict[int, list[list[Translation]]] = {number: [] for number, _ in numbered}
         translated: list[list[Translation]] = [[] for _ in pieces]

@@ -53,8 +53,7 @@ def by_length(
         words = len(line.split())
         if words:
             members.setdefault(min(words - 1, LAST) // STEP, []).append(index)
-    warm_up = source[min(members[min(members)])]
-    translator([warm_up])
+    translator([source[found[0]] for found in members.values()])  # to warm up
     return [_bucket(translator, number, [[side[i] for i in chosen] for side in (source, hypotheses, reference)])
             for number, chosen in sorted(members.items())]  # fmt: skip
 

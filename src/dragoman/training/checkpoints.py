@@ -17,9 +17,10 @@ from lightning.fabric.plugins import CheckpointIO
 from torch import Tensor
 
 from dragoman.errors import InputError, Stopped
-from dragoman.run import BEST, LAST, PREVIOUS, read_weights, write_weights
+from dragoman.run import BEST, LAST, PREVIOUS
 from dragoman.tensors import Damaged, read_tensors, write_tensors
 from dragoman.training.processes import agreed
+from dragoman.weights import read_weights, write_weights
 
 log = logging.getLogger("dragoman")
 

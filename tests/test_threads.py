@@ -1,0 +1,110 @@
+"""One translator, many callers: threads, grad modes and forked processes all get what a single caller gets."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import torch
+
+from conftest import Runs
+from dragoman.attention import record
+from dragoman.search import Beam, Greedy, Sampling, Search
+from dragoman.translator import Translation, Translator
+from scripts_for_tests import environment
+
+THREADS, LINES = 8, 6  # lines of each thread
+LENGTHS: dict[str, Any] = {"max_source": 40, "length_ratio": 1.0, "length_extra": 4}
+SEARCHES: dict[str, Search] = {
+    "greedy": Greedy(**LENGTHS),
+    "beam": Beam(beam=3, nbest=2, length_penalty=1.0, **LENGTHS),
+    "sampling": Sampling(temperature=1.0, top_k=0, top_p=0.9, nbest=2, seed=3, **LENGTHS),
+}
+
+
+@pytest.fixture(autouse=True)
+def restless() -> Iterator[None]:
+    """Threads take turns every ten microseconds."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.fixture(scope="module")
+def sentences(trained: Runs) -> list[str]:
+    return (trained.folder / "data" / "train.en").read_text("utf-8").split("\n")[: THREADS * LINES]
+
+
+def found_by(translator: Translator, lines: list[str]) -> list[list[Translation]]:
+    return list(translator.translate(lines, chunk=2))
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_threads_that_share_a_translator_get_what_one_gets(trained: Runs, sentences: list[str], name: str) -> None:
+    """Alignments too, for which the model is watched while others use it."""
+    translator = Translator.load(trained.first, search=SEARCHES[name], aligned=True)
+    shares = [sentences[number::THREADS] for number in range(THREADS)]
+    alone = [found_by(translator, share) for share in shares]
+    together = threading.Barrier(THREADS)
+
+    def work(share: list[str]) -> list[list[Translation]]:
+        together.wait()
+        return found_by(translator, share)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        assert list(pool.map(work, shares)) == alone
+    assert len({best.text for found in alone for best, *_ in found}) > THREADS
+    assert sum(len(best.alignment) for found in alone for best, *_ in found) > THREADS * LINES
+
+
+def test_a_recording_sees_its_own_thread_alone(trained: Runs, sentences: list[str]) -> None:
+    translator = Translator.load(trained.first, search=SEARCHES["greedy"])
+    with record(translator.model) as seen:
+        translator(sentences[:1])
+        before = {name: one.weights_BHTS for name, one in seen.items()}
+        other = threading.Thread(target=translator, args=(sentences[1:],))
+        other.start()
+        other.join()
+        assert len(before) > 2
+        assert all(one.weights_BHTS is before[name] for name, one in seen.items())
+    assert seen.keys() == before.keys()
+
+
+def test_grad_modes_of_the_caller_do_not_matter(trained: Runs, sentences: list[str]) -> None:
+    translator = Translator.load(trained.first, search=SEARCHES["beam"], aligned=True)
+    alone = found_by(translator, sentences[:4])
+    for mode in (torch.inference_mode(), torch.no_grad(), torch.enable_grad()):
+        with mode:
+            assert found_by(translator, sentences[:4]) == alone
+    with ThreadPoolExecutor(1) as pool:  # a fresh thread begins with gradients on
+        assert pool.submit(torch.is_grad_enabled).result()
+        assert pool.submit(found_by, translator, sentences[:4]).result() == alone
+
+
+FORK = """
+import os, sys, torch
+from dragoman.translator import Translator
+translate, lines = Translator.load(sys.argv[1], aligned=True), sys.stdin.read().split("\\n")
+alone = list(translate.translate(lines))
+assert torch.get_num_threads() == 2
+large = torch.ones(1 << 22)
+large.add(large)  # both threads are at work
+child = os.fork()
+if not child:
+    texts = [[best.text for best in found] for found in translate.translate(lines)]
+    large.add(large)
+    os._exit(texts != [[best.text for best in found] for found in alone])
+sys.exit(os.waitpid(child, 0)[1])
+"""
+
+
+def test_a_forked_process_may_use_it(trained: Runs, sentences: list[str]) -> None:
+    """Also where its parent computes on several threads, for which OpenMP would wait for ever."""
+    command, variables = [sys.executable, "-c", FORK, str(trained.first)], environment() | {"OMP_NUM_THREADS": "2"}
+    given = "\n".join(sentences[:4]).encode()
+    answer = subprocess.run(command, input=given, env=variables, capture_output=True, timeout=100, check=False)
+    assert (answer.returncode, answer.stderr) == (0, b"")
