@@ -134,7 +134,6 @@ SETTINGS = {
     "corpus.source_language=7": "corpus: `source_language` is 7, but must be text",
     "corpus.train=[train,more]": "data/more.en is not a file, nor",
     "corpus.test=null corpus.test_size=0": "corpus.test_size is 0",
-    "corpus.test=null corpus.test_size=300": "300 pairs, too few to cut off corpus.test_size=300",
     "run_dir=data/train.en": "data/train.en",
     "run_dir=data/train.en/run": "data/train.en/run",
     "model.dims=3": 'There is no key "model.dims"; did you mean model.dim',

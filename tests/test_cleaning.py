@@ -2,8 +2,10 @@
 
 import errno
 import gzip
+import json
 import unicodedata
 from collections import Counter, defaultdict
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from dragoman.run import identity
 from dragoman.text import copies, quarantine, screening
 from dragoman.text.cleaning import ControlCharacters, Empty, Identical, LengthRatio, Mojibake, OverLong, PairRule
 from dragoman.text.copies import Copies, HeldOut, Leaks, ManyTargets, hashes_of, normalised
-from dragoman.text.corpus import Tsv
+from dragoman.text.corpus import Jsonl, Tsv
 from dragoman.text.hashes import cache_folder
 from dragoman.text.languages import WRITTEN_IN, Language, Script, UnknownLanguage
 from dragoman.text.quarantine import clean
@@ -338,7 +340,7 @@ def test_what_is_kept_and_what_is_rejected_is_all(lines, place):
     for number, line in enumerate((place / "t.tsv").read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")[:-1], 1):
         pair = numbers.get(number) or next(everything)
         assert "\t".join(pair) == line.decode("utf-8", "backslashreplace")
-    undecodable = [reason for reason, *_ in rejected if reason.startswith("not_utf8: ")]
+    undecodable = [reason for reason, *_ in rejected if reason.startswith("not_text: ")]
     assert len(undecodable) == sum(line.endswith(b"\xe9") for line in lines)
 
 
@@ -356,7 +358,7 @@ def test_a_pair_is_rejected_once_by_the_first_rule_that_objects(place, caplog):
     cleaned = clean(tsv(place / "t.tsv", lines), strict(), quietly)
     assert cleaned.splits.train["source"][:] == ["A good day to you."]
     assert [(reason, origin.rpartition("/")[2]) for reason, origin, *_ in rows_of(cleaned.quarantine)] == [
-        ("not_utf8: source: byte 4 of the text (0xE9) is not UTF-8", "t.tsv:7"),
+        ("not_text: source: byte 4 of the text (0xE9) is not UTF-8", "t.tsv:7"),
         ("empty: source: empty", "t.tsv:2"),
         ("empty: source: empty", "t.tsv:3"),
         (f"near_duplicates: a copy of {place}/t.tsv:1 (normalised)", "t.tsv:4"),
@@ -364,8 +366,27 @@ def test_a_pair_is_rejected_once_by_the_first_rule_that_objects(place, caplog):
         ("held_out: its source is also in held.tsv:1 (exact)", "t.tsv:6"),
     ]
     assert caplog.messages == [
-        "cleaning: 7 training pairs, 1 kept; rejected by not_utf8 1, empty 2, duplicates 1, near_duplicates 1,"
+        "cleaning: 7 training pairs, 1 kept; rejected by not_text 1, empty 2, duplicates 1, near_duplicates 1,"
         " held_out 1"
+    ]
+
+
+def test_cells_that_are_no_text_are_set_aside(place):
+    rows = [
+        {"source": "A dog.", "target": "Ein Hund."},
+        {"source": "five", "target": 5},
+        {"source": None, "target": "x"},
+    ]
+    (place / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (place / "held.jsonl").write_text('{"source": "a", "target": "b"}')
+    splits = {"train": "t.jsonl", "validation": "held.jsonl", "test": "held.jsonl"}
+    columns = {"source_column": "source", "target_column": "target"}
+    corpus = Jsonl(**(asdict(tsv(place / "t.tsv", [])) | splits | columns))
+    cleaned = clean(corpus, compose("cleaning=standard")["cleaning"], quietly)
+    assert cleaned.splits.train["source"][:] == ["A dog."]
+    assert rows_of(cleaned.quarantine) == [
+        ["not_text: target: 5 is not text", "t.jsonl:2", "five", "5"],
+        ["empty: source: empty", "t.jsonl:3", "", "x"],
     ]
 
 
@@ -438,8 +459,8 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(place, monkeypatch, plac
 
 
 def test_a_corpus_of_which_nothing_is_left(place):
-    with pytest.raises(InputError, match=r"None of the 3 training pairs passes .*\(rejected by empty 2, not_utf8 1\)|"
-                       r"None of the 3 training pairs passes .*\(rejected by not_utf8 1, empty 2\)"):  # fmt: skip
+    with pytest.raises(InputError, match=r"None of the 3 training pairs passes .*\(rejected by empty 2, not_text 1\)|"
+                       r"None of the 3 training pairs passes .*\(rejected by not_text 1, empty 2\)"):  # fmt: skip
         clean(tsv(place / "t.tsv", [b"\t", b"caf\xe9\tKaffee", b" \t "]), strict(), quietly)
     with pytest.raises(InputError, match=r"None of the 1 training pairs"):
         clean(tsv(place / "t.tsv", [b"caf\xe9\tKaffee"]), strict(), quietly)

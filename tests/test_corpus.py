@@ -79,7 +79,8 @@ def pairs(dataset: Dataset) -> Rows:
 
 def table(kind: type[Table], train: str | list[str], **changes: Any) -> Table:
     columns = {"source_column": "source", "target_column": "target"}
-    return kind(**{**COMMON, **columns, "train": train, "validation": None, "test": None, **changes})
+    separator = {"separator": ","} if kind is Csv else {}
+    return kind(**{**COMMON, **columns, **separator, "train": train, "validation": None, "test": None, **changes})
 
 
 def folder(**changes: Any) -> Folder:
@@ -257,7 +258,6 @@ def test_the_cut_is_the_same_in_every_year() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"validation_size": 30}, r"has 33 pairs, too few to cut off corpus.test_size=3 and corpus.validation_size=30"),
         ({"test_size": 0}, r"corpus.test_size is 0"),
         ({"validation_size": -1}, r"corpus.validation_size is -1"),
         ({"seed": -1}, r"corpus.seed is -1"),
@@ -267,6 +267,36 @@ def test_the_cut_is_the_same_in_every_year() -> None:
 def test_what_cannot_be_cut(changes: dict[str, int], reason: str) -> None:
     numbered(33)
     assert re.search(reason, message(cut(**changes).splits))
+
+
+def test_a_cut_that_leaves_too_few_is_a_tenth_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    numbered(50)
+    assert [len(part) for part in cut(validation_size=20, test_size=5).splits()] == [25, 20, 5]
+    assert caplog.messages == []
+    assert [len(part) for part in cut(validation_size=1000, test_size=3).splits()] == [42, 5, 3]
+    assert caplog.messages == [
+        "corpus.test_size=3 and corpus.validation_size=1000 would leave too few of 50 training pairs: cut off at most a"
+        " tenth (test 3, validation 5)"
+    ]
+    numbered(9)
+    assert "9 pairs, too few to cut off corpus.test_size=3 and corp" in message(cut(validation_size=5).splits)
+
+
+def test_null_is_an_empty_text() -> None:
+    expected = [("a", ""), ("", "b")]
+    rows = '{"source": "a", "target": null}\n{"source": null, "target": "b"}\n'
+    assert given(table(Jsonl, put("t", rows))) == expected
+    assert given(table(Csv, put("t", "source,target\na,\n,b\n"))) == expected
+    pyarrow.parquet.write_table(pyarrow.table({"source": ["a", None], "target": [None, "b"]}), "t.parquet")
+    assert given(table(Parquet, "t.parquet")) == expected
+    put("data/train.jsonl", rows.replace("source", "en").replace("target", "fr"))
+    assert given(hub("data")) == expected
+
+
+def test_the_separator_of_a_table_can_be_set() -> None:
+    path = put("t", 'id;target;source\n1;"x;y";"a,b"\n')
+    assert given(table(Csv, path, separator=";")) == [("a,b", "x;y")]
 
 
 def test_a_split_is_read_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -380,7 +410,7 @@ def test_a_disk_that_fills_is_one_sentence_and_leaves_nothing_that_is_trusted(ca
 def test_nothing_half_read_is_kept(cache: Path) -> None:
     corpus = table(Tsv, put("t.tsv", "a\tb\n" * 5000 + "broken\n"), source_column=1, target_column=2)
     for _ in range(2):
-        assert "t.tsv, line 5001 has 1 columns" in message(lambda: given(corpus))
+        assert "t.tsv, line 5001 has 1 column," in message(lambda: given(corpus))
     files = [path for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"]
     assert [path for path in files if path.parent.name != "hashes"] == []
     put("t.tsv", "a\tb\n" * 5000)
@@ -416,7 +446,7 @@ def test_a_bug_is_not_called_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 BAD_TABLES: list[tuple[type[Table], str | bytes, dict[str, Any], list[str]]] = [
-    (Tsv, "a\tb\nonly one\n", {"source_column": 1, "target_column": 2}, ["t, line 2", "1 columns", "column 2"]),
+    (Tsv, "a\tb\nonly one\n", {"source_column": 1, "target_column": 2}, ["t, line 2", "1 column,", "column 2"]),
     (Tsv, "a\tb\n\n", {"source_column": 1, "target_column": 2}, ["t, line 2"]),
     (Tsv, "a\tb\n", {"source_column": 0, "target_column": 1}, ["numbers start at 1", "corpus.source_column"]),
     (Tsv, "en\tfr\na\tb\n", {}, ["t, line 1", "'source'", "'en', 'fr'"]),
@@ -431,14 +461,17 @@ BAD_TABLES: list[tuple[type[Table], str | bytes, dict[str, Any], list[str]]] = [
     (Csv, 'source,target\na,b\n"never closed,b\na,b\n', {}, ["t, line 3"]),
     (Csv, 'source,target\n"a"b,c\n', {}, ["t, line 2", "RFC 4180"]),
     (Csv, "source,target\na\rb,c\n", {}, ["t, line 2"]),
-    (Csv, "source,target\na\n", {}, ["t, line 2", "1 cells"]),
+    (Csv, "source,target\na\n", {}, ["t, line 2", "1 cell "]),
+    (Csv, "id;source;target\n1;a;b\n", {}, ["the separator seems to be ';'", """set 'corpus.separator=";"'"""]),
+    (Csv, "id\tsource\ttarget\n1\ta\tb\n", {}, ["the separator seems to be '\\t'", "set corpus=tsv"]),
+    (Csv, "source\na\n", {}, ["no column 'target' but 'source'"]),
+    (Csv, "source,target\na,b\n", {"separator": ";;"}, ["corpus.separator is ';;'"]),
     (Jsonl, '{"source": "a", "target": "b"}\n{"source": "a"}\n', {}, ["t, line 2", "'target'", "'source'"]),
     (Jsonl, '{"source": {"en": "a"}, "target": "b"}', {"source_column": "source.eng"}, ["did you mean 'source.en'?"]),
-    (Jsonl, '{"source": null, "target": "b"}', {}, ["t, line 1", "'source' holds None"]),
-    (Jsonl, '{"source": null, "target": "b"}', {"source_column": "source.en"}, ["t, line 1", "holds None"]),
-    (Jsonl, '{"source": "a", "target": 7}', {}, ["t, line 1", "'target' holds 7"]),
-    (Jsonl, '{"source": NaN, "target": "b"}', {}, ["t, line 1", "holds nan"]),
-    (Jsonl, '{"source": "\\ud800", "target": "b"}', {}, ["t, line 1", "half a character"]),
+    (Jsonl, '{"source": "a", "target": 7}', {}, ["t, line 1: target: 7 is not text; mend or remove it, or set"]),
+    (Jsonl, '{"source": NaN, "target": "b"}', {}, ["t, line 1: source: nan is not text"]),
+    (Jsonl, '{"source": true, "target": ["b"]}', {}, ["t, line 1: source: True is not text; target: ['b'] is not"]),
+    (Jsonl, '{"source": "\\ud800", "target": "b"}', {}, ["t, line 1: source: \\ud800 is not text"]),
     (Jsonl, '{"x": {"a.b": "x"}}', {"source_column": "x.a.b"}, ["t, line 1", "no column"]),
     (Jsonl, '\n{"source": "a"', {}, ["t, line 2", "not JSON"]),
     (Jsonl, '["a", "b"]', {}, ["t, line 1", "not a JSON object"]),
@@ -458,8 +491,7 @@ def test_bad_tables(kind: type[Table], data: str | bytes, changes: dict[str, Any
 @pytest.mark.parametrize(
     ("columns", "parts"),
     [
-        ({"source": ["a", "b"], "target": ["x", None]}, ["t.parquet, row 2", "'target' holds None"]),
-        ({"source": [1, 2], "target": ["x", "y"]}, ["t.parquet, row 1", "'source' holds 1"]),
+        ({"source": [1, 2], "target": ["x", "y"]}, ["t.parquet, line 1: source: 1 is not text"]),
         ({"sauce": ["a"], "target": ["x"]}, ["t.parquet has no column 'source' but 'sauce', 'target'", "did you mean"]),
         ({"source": [{"en": "a"}], "target": ["x"]}, ["no column 'source' but 'source.en', 'target'"]),
         ({"source": [["a"]], "target": ["x"]}, ["no column 'source'"]),
@@ -472,7 +504,7 @@ def test_bad_parquet(columns: dict[str, list[Any]], parts: list[str]) -> None:
     assert [part for part in parts if part not in text] == [], text
 
 
-def test_parquet_that_is_not_utf8() -> None:
+def test_parquet_that_is_not_text() -> None:
     offsets, letters = pyarrow.array([0, 4, 8], pyarrow.int32()).buffers()[1], pyarrow.py_buffer(b"finecaf\xe9")
     text = pyarrow.StringArray.from_buffers(2, offsets, letters)
     pyarrow.parquet.write_table(pyarrow.table({"source": text, "target": text}), "t.parquet")
@@ -574,14 +606,11 @@ def test_a_saved_data_set() -> None:
         ),
         ({"source_column": "id"}, ["no text in column 'id'", "int64"]),
         ({"source_column": "fr"}, ["'fr' on both sides"]),
-        ({"target_column": "none"}, ["row 2", "'none' is empty"]),
         ({"configuration": "absent"}, ["data (absent)", "absent"]),
     ],
 )
 def test_bad_data_sets(changes: dict[str, Any], parts: list[str]) -> None:
-    rows = [{"id": 1, "en": "a", "fr": "b", "none": "x"}, {"id": 2, "en": "c", "fr": "d", "none": None}]
-    if "none" not in changes.values():
-        rows = [{name: row[name] for name in ("id", "en", "fr")} for row in rows]
+    rows = [{"id": 1, "en": "a", "fr": "b"}, {"id": 2, "en": "c", "fr": "d"}]
     put("data/README.md", "---\nconfigs:\n- config_name: main\n  data_files: train.jsonl\n---\n")
     put("data/train.jsonl", "\n".join(map(json.dumps, rows)))
     text = message(lambda: given(hub("data", **changes)))

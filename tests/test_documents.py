@@ -15,7 +15,9 @@ import zstandard
 from dragoman.errors import InputError
 from dragoman.text import lines
 from dragoman.text.documents import Gettext, Tmx, Xliff, Xlsx
+from dragoman.text.interchange import read_gettext
 from dragoman.text.lines import read_lines
+from dragoman.text.splits import texts_alone
 from scripts_for_tests import SCRIPTS
 
 # translate-toolkit's package has the name of a script of ours, which some test may have imported by that name.
@@ -158,6 +160,28 @@ def test_gettext_catalogues_and_trees_of_them(place):
     assert pairs_of(Gettext(train=str(path), msgid_language="en", **reverse))[0] == PAIRS[0][::-1]
     with pytest.raises(InputError, match=r"holds no \.po or \.mo file of it"):
         pairs_of(Gettext(train=str(place / "app"), msgid_language="en", **(EN_FR | {"target_language": "it"})))
+    assert pairs_of(Gettext(train=str(place / "app" / "fr"), msgid_language="en", **EN_FR)) == expected
+
+
+def test_a_catalogue_cut_anywhere_is_refused_or_a_beginning_of_the_whole(place):
+    content = catalogue(place / "fr.po").read_bytes()
+    whole = pairs_of(Gettext(train=str(place / "fr.po"), msgid_language="en", **EN_FR))
+    (place / "whole.mo").write_bytes(compiled := bytes(made(place / "fr.po")))
+    refused = 0
+    for number, (suffix, part) in enumerate(
+        [("po", content[:end]) for end in range(0, len(content), 3)]
+        + [("mo", compiled[:end]) for end in range(0, len(compiled), 7)]
+    ):
+        path = place / f"{number}.{suffix}"
+        path.write_bytes(part)
+        try:
+            found = [pair[:2] for pair in read_gettext(path, "en", "en", "fr")]
+        except InputError:
+            refused += 1
+        else:
+            assert suffix == "po", number
+            assert found[:3] == whole[: len(found)][:3]  # the last, a plural, may lack a form: some languages have one
+    assert refused > len(compiled) // 7
 
 
 def made(path: Path) -> mo.mofile:
@@ -183,7 +207,7 @@ def sheet(path: Path, rows, title="Pairs") -> Path:
 def test_spreadsheets(place):
     path = sheet(
         place / "a.xlsx",
-        [("id", "English", "French"), *((str(i), *pair) for i, pair in enumerate(PAIRS)), (), ("9", "x", None)],
+        [("id", "English", "French", 1), *((i, *pair, date(2026, 1, 2)) for i, pair in enumerate(PAIRS)), (), (9, "x")],
     )
     named = {"source_column": "English", "target_column": "French"}
     assert pairs_of(Xlsx(train=str(path), sheet=None, **named, **EN_FR)) == [*PAIRS, ("x", "")]
@@ -225,6 +249,12 @@ def cut(path: Path) -> Path:
     return path
 
 
+def cut_mo(path: Path) -> Path:
+    content = bytes(made(catalogue(path.with_suffix(".po"))))
+    path.write_bytes(content[: len(content) // 2])
+    return path
+
+
 def oversized(path: Path) -> Path:
     """Says of itself that it unpacks to 4 GiB less one."""
     with ZipFile(path, "w", ZIP_DEFLATED) as archive:
@@ -244,7 +274,7 @@ def text(path: Path, content: str) -> Path:
 XLSX = {"sheet": None, "source_column": 1, "target_column": 2}
 BROKEN = {
     "cut.tmx": (cut, Tmx, {}, r"cut\.tmx, line \d+: this is not well-formed XML"),
-    "bomb.tmx": (bomb, Tmx, {}, r"bomb\.tmx, line 1: .*(is not expanded|amplification)"),
+    "bomb.tmx": (bomb, Tmx, {}, r"bomb\.tmx, line 1: .*(is not expanded|entities unfold)"),
     "outside.tmx": (outside, Tmx, {}, r"outside\.tmx, line 1: the entity &f; is not expanded"),
     "none.tmx": (
         lambda path: text(path, "<tmx><body/></tmx>"),
@@ -291,17 +321,24 @@ BROKEN = {
         XLSX | {"sheet": "Page"},
         "has no sheet 'Page' but 'Pairs', 'Notes'",
     ),
+    "cut.mo": (cut_mo, Gettext, {"msgid_language": "en"}, r"cut\.mo is cut off inside an entry"),
+    "cut.po": (
+        lambda path: text(path, 'msgid "a"\nmsgstr "b"\n\nmsgid "Hello."\nmsgstr "Bonj'),
+        Gettext,
+        {"msgid_language": "en"},
+        r"cut\.po is cut off inside an entry",
+    ),
     "mixed.xlsx": (
         lambda path: sheet(path, [("a", "b"), ("c", 5)]),
         Xlsx,
         XLSX,
-        r"mixed\.xlsx, row 2: column '2' holds 5, which is not text",
+        r"mixed\.xlsx, line 2: target: 5 is not text; mend or remove it",
     ),
     "dated.xlsx": (
         lambda path: sheet(path, [(date(2026, 1, 2), "b")]),
         Xlsx,
         XLSX,
-        r"dated\.xlsx, row 1: column '1' holds datetime",
+        r"dated\.xlsx, line 1: source: 2026-01-02 00:00:00 is not text",
     ),
 }
 
@@ -313,5 +350,5 @@ def test_a_broken_file_is_one_sentence_and_leaves_nothing_to_be_trusted(place, n
     corpus = kind(train=str(path), **keys, **EN_FR)
     for _ in range(2):  # a second start does not find half a corpus
         with pytest.raises(InputError, match=message) as caught:
-            pairs_of(corpus)
+            texts_alone("train", corpus.read("train"))
         assert "\n" not in str(caught.value)

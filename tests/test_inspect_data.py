@@ -49,7 +49,7 @@ PLANTED: dict[int, tuple[str, str]] = {  # line → what stands there
     **{line: (TRAIN[50][0], f"Die Übersetzung Nummer {line} von vielen.") for line in range(60, 66)},
 }
 EXPECTED = {
-    "not_utf8": [47, 50],
+    "not_text": [47, 50],
     "empty": [3, 5],
     "control": [8],
     "mojibake": [11],
@@ -109,7 +109,7 @@ def test_the_report_finds_what_was_planted_and_nothing_else(examined):
 
 def test_examples_say_where_they_stand_and_why(examined):
     findings = report()["splits"]["train"]["findings"]
-    assert findings["not_utf8"]["examples"] == [
+    assert findings["not_text"]["examples"] == [
         {
             "origin": "data/train.en:47", "reason": "source: byte 4 of the text (0xE9) is not UTF-8",
             "source": "caf\\xe9 in the morning", "target": TRAIN[46][1],
@@ -221,16 +221,25 @@ def test_what_cannot_be_examined_is_told_and_the_rest_is(place):
     answer = done(call("inspect_data", *arguments))
     assert "The rule script is left out: No script is known for the language 'tlh'" in answer.out
     assert "The rule language is left out: py3langid does not know the language 'tlh'" in answer.out
-    assert "There is no tokenizer, so tokens are not counted: `tokenizer.vocab_size` (8000) is larger" in answer.out
+    most = report()["pieces"]["source"]
+    assert "The tokenizer is the largest that this corpus allows: `tokenizer.vocab_size` (8000) is larger" in answer.out
+    assert f"set it to {most} or less" in answer.out
+    assert 300 < most < 8000
     findings = report()["splits"]["train"]["findings"]
-    assert not {"script", "language", "round_trip"} & set(findings)
+    assert not {"script", "language"} & set(findings)
     assert findings["empty"]["count"] == 2
+
+
+def test_without_a_tokenizer_the_rest_is_told(place):
+    answer = done(call("inspect_data", *write(Path("data")), "tokenizer.vocab_size=20"))
+    assert "There is no tokenizer, so tokens are not counted: `tokenizer.vocab_size` (20) is too small" in answer.out
+    assert report()["splits"]["train"]["findings"]["empty"]["count"] == 2
 
 
 def test_lines_that_are_not_text_are_told_without_any_rule(place):
     done(call("inspect_data", *write(Path("data")), "cleaning=none", "tokenizer_pairs=0"))
     assert {rule: lines_of(found) for rule, found in report()["splits"]["train"]["findings"].items()} == {
-        "not_utf8": [47, 50]
+        "not_text": [47, 50]
     }
 
 

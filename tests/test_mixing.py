@@ -59,17 +59,22 @@ def test_validation_and_test_are_those_that_the_corpora_give():
     ("weights", "temperature", "expected"),
     [({}, 1.0, [95, 5]), ({"b": 3}, 1, [95, 15]), ({"a": 0.1, "b": 1.0}, 1.0, [10, 5]), ({}, 1e9, [50, 50])],
 )
-def test_an_epoch_takes_of_each_what_its_weight_says(weights, temperature, expected):
+def test_an_epoch_takes_of_each_what_its_weight_says(weights, temperature, expected, caplog):
+    caplog.set_level("INFO")
     tsv("held", 4)
     corpus = mix(
         {"a": tsv("a", 95, validation="held.tsv", test="held.tsv"), "b": tsv("b", 5)},
         weights=weights,
         temperature=temperature,
+        tags={"b": "<bt>"},
     )
     text = corpus.splits().train
+    caplog.clear()
     draws = draws_of(text, corpus.proportions(), seed=1)
+    times = [f"{count / size:.3g}" for count, size in zip(expected, (95, 5), strict=True)]
+    assert caplog.messages == [f"an epoch reads a 95 × {times[0]}, b (<bt>) 5 × {times[1]}"]
     for epoch in range(3):
-        names = [text[int(row)]["source"][0] for row in draws.shard(epoch, 0, 10_000)]
+        names = [text[int(row)]["source"].removeprefix("<bt> ")[0] for row in draws.shard(epoch, 0, 10_000)]
         assert [names.count("a"), names.count("b")] == expected
 
 

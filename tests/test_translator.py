@@ -356,6 +356,18 @@ def test_the_largest_and_the_smallest_vocabulary_named_in_a_refusal_can_be_had(s
         )  # type: ignore[arg-type]
 
 
+def test_what_goes_wrong_with_the_lines_is_not_sentencepieces_fault():
+    for failure in (KeyboardInterrupt(), InputError("line 2 is not text")):
+
+        def lines(failure=failure):
+            yield "The hen runs."
+            raise failure
+
+        with pytest.raises(type(failure)) as caught:
+            SentencePiece(**settings()).train(lines(), [])  # type: ignore[arg-type]
+        assert caught.value is failure
+
+
 # --- What a one-line translation must not wait for ---
 
 

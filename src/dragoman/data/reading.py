@@ -121,9 +121,16 @@ class Reading(ABC):
 
 
 def draws_of(text: Text, proportions: Proportions, seed: int) -> Draws:
-    """How many pairs of each corpus make an epoch."""
+    """How many pairs of each corpus make an epoch; of several, the log tells."""
     sizes = part_sizes(text, len(proportions.weights))
-    return Draws(sizes, shares(sizes, *proportions), seed)
+    taken = shares(sizes, proportions.weights, proportions.temperature)
+    told = [
+        f"{name} {size:,} × {share / max(1, size):.3g}"
+        for name, size, share in zip(proportions.names, sizes, taken, strict=False)
+    ]
+    if told:
+        log.info("an epoch reads %s", ", ".join(told))
+    return Draws(sizes, taken, seed)
 
 
 def tell(lengths_N2: np.ndarray, batches: list[np.ndarray], parts: float | None) -> None:

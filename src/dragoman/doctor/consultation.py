@@ -1,10 +1,12 @@
 """The whole visit to the doctor: read, examine, write report.html and report.json."""
 
 import json
-from collections.abc import Callable
+from copy import copy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from datasets import Dataset
 
 from dragoman.build import build
 from dragoman.doctor.examine import examine, read, rules_of
@@ -15,7 +17,7 @@ from dragoman.errors import InputError
 from dragoman.files import write_text
 from dragoman.run import Run
 from dragoman.text.screening import Watch
-from dragoman.text.tokenizer import Tokenizers
+from dragoman.text.tokenizer import SentencePiece, Tokenizers, TooManyPieces
 
 PAGE, NUMBERS = "report.html", "report.json"
 
@@ -30,17 +32,22 @@ def consult(config: dict[str, Any], watch: Watch) -> Report:
     settings = build(config["tokenizer"], path="tokenizer")
     splits, flawed = read(corpus)
     if tokenizers is None and sample:
-        tokenizers = noting(notes, lambda: learn(splits.train, settings, sample))
+        tokenizers = learnt(splits.train, settings, sample, notes)
     report = examine(splits, flawed, rules, tokenizers, limit=limit, watch=watch)
     report.languages = {side: getattr(corpus, f"{side}_language") for side in ("source", "target")}
     report.notes = notes
     return report
 
 
-def noting(notes: list[str], learned: Callable[[], Tokenizers]) -> Tokenizers | None:
-    """A tokenizer that cannot be learnt is one more thing to tell, and no reason not to tell the rest."""
+def learnt(train: Dataset, settings: SentencePiece, sample: int, notes: list[str]) -> Tokenizers | None:
+    """With fewer pieces where the corpus is too small; one that cannot be learnt is no reason not to tell the rest."""
     try:
-        return learned()
+        return learn(train, settings, sample)
+    except TooManyPieces as error:
+        notes.append(f"The tokenizer is the largest that this corpus allows: {error}")
+        smaller = copy(settings)
+        smaller.vocab_size = error.most
+        return learnt(train, smaller, sample, notes)
     except InputError as error:
         notes.append(f"There is no tokenizer, so tokens are not counted: {error}")
         return None

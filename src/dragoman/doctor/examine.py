@@ -8,10 +8,10 @@ import numpy as np
 from datasets import Dataset
 
 from dragoman.doctor.tally import Report
-from dragoman.doctor.visit import ROUND_TRIP, SIDES, UNDECODABLE, UNKNOWN, Visit
+from dragoman.doctor.visit import NO_TEXT, ROUND_TRIP, SIDES, UNKNOWN, Visit
 from dragoman.doctor.vocabulary import Vocabulary
 from dragoman.text.base import Corpus
-from dragoman.text.cleaning import PairRule
+from dragoman.text.cleaning import NoText, PairRule
 from dragoman.text.copies import HeldOut, Leaks, SplitRule
 from dragoman.text.languages import UnknownLanguage
 from dragoman.text.screening import Rule, Watch, hash_files, hashes_of_held_out, make_rule, mapped, origins
@@ -86,7 +86,7 @@ def examine(
 
 def laws_of(rules: dict[str, Rule]) -> dict[str, str]:
     """What each rule objects to, with its numbers; lines that are not UTF-8 are told of in any case."""
-    laws = {UNDECODABLE: "A line that is not UTF-8."}
+    laws = {NO_TEXT: first_paragraph(NoText())}
     for name, rule in rules.items():
         numbers = [f"{key} {value}" for key, value in vars(rule).items() if isinstance(value, int | float | str)]
         laws.setdefault(name, " ".join([first_paragraph(rule), *(f"({one})" for one in [", ".join(numbers)] if one)]))

@@ -12,7 +12,7 @@ from dragoman.text.copies import hashes_of
 from dragoman.text.screening import Watch, batches
 
 SIDES = ("source", "target")
-UNKNOWN, ROUND_TRIP, UNDECODABLE = "unknown_characters", "round_trip", "not_utf8"
+UNKNOWN, ROUND_TRIP, NO_TEXT = "unknown_characters", "round_trip", "not_text"
 
 
 class Visit:
@@ -51,7 +51,7 @@ class Visit:
         """Lines that are no text: they are no pairs either, so no row of the split is objected to."""
         first = flawed.select(range(min(self.limit, len(flawed))))
         examples = [Example(row["origin"], row["flaw"], row["source"], row["target"]) for row in first]
-        self.report.findings[UNDECODABLE] = Finding(len(flawed), examples)
+        self.report.findings[NO_TEXT] = Finding(len(flawed), examples)
 
     def finish(self, vocabularies: dict[str, Vocabulary], of_training: dict[str, Vocabulary]) -> SplitReport:
         """The report, once all have judged."""

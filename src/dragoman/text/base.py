@@ -15,7 +15,7 @@ from typing import NamedTuple, get_args, get_origin
 from datasets import Dataset
 
 from dragoman.errors import InputError
-from dragoman.text.readers import Pairs, flaw_of
+from dragoman.text.readers import Pairs, flaw_of, remedy
 from dragoman.text.splits import Proportions, Sift, SplitName, Splits, cut, texts_alone
 from dragoman.text.store import fingerprint, store
 
@@ -123,7 +123,7 @@ def sound(pairs: Callable[[], Pairs]) -> Pairs:
     """The same; InputError with the first place that is not text."""
     for pair in pairs():
         if flaw := flaw_of(pair.source) or flaw_of(pair.target):
-            raise InputError(f"{pair.origin}: {flaw}; convert the file, for example with `iconv -f LATIN1 -t UTF-8`.")
+            raise InputError(f"{pair.origin}: {flaw}; {remedy(flaw)}.")
         yield pair
 
 

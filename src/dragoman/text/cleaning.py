@@ -15,8 +15,11 @@ WIDE = re.compile("[\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U000200
 LOST = "\ufffd"  # what other programs put for bytes that they could not read
 
 
-class Undecodable:
-    """Lines that are not UTF-8 are no pairs, but do not end the run: they are set aside before anything is cut off."""
+class NoText:
+    """Lines that are not UTF-8, and cells that hold a number or a date.
+
+    They are no pairs, but do not end the run: they are set aside before anything is cut off.
+    """
 
 
 class PairRule(ABC):

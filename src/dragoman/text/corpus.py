@@ -140,11 +140,17 @@ class Tsv(Table):
         return read_tsv(path, self.source_column, self.target_column)
 
 
+@dataclass(frozen=True, kw_only=True)
 class Csv(Table):
-    """Comma-separated text with quotes; columns as in `Tsv`."""
+    """Rows of cells, quoted where they must be; columns as in `Tsv`."""
+
+    separator: str
 
     def pairs(self, path: Path) -> Pairs:
-        return read_csv(path, self.source_column, self.target_column)
+        return read_csv(path, *self.manner())
+
+    def manner(self) -> tuple[str, Column, Column]:
+        return self.separator, self.source_column, self.target_column
 
 
 class Jsonl(Table):

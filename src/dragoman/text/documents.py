@@ -55,7 +55,7 @@ class Gettext(OneFile):
         found = [
             path
             for path in sorted(folder.rglob("*"))
-            if path.suffix in CATALOGUES and language in {*path.relative_to(folder).parts[:-1], path.stem}
+            if path.suffix in CATALOGUES and language in {*path.relative_to(folder.parent).parts[:-1], path.stem}
         ]
         if not found:
             raise InputError(f"{folder} holds no .po or .mo file of {language}; set {key} to files, or the languages.")

@@ -6,14 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute
 from datasets import Dataset, Value, load_dataset
 from datasets.exceptions import DatasetGenerationError
 
 from dragoman.errors import InputError
 from dragoman.text.base import Corpus
 from dragoman.text.hashes import cache_folder
-from dragoman.text.readers import SET_COLUMNS, Pair, Pairs, sides, unknown_column
+from dragoman.text.readers import SET_COLUMNS, Pair, Pairs, sides, text_of, unknown_column
 from dragoman.text.splits import SplitName
 from dragoman.text.store import FEATURES, fingerprint, quiet
 
@@ -109,7 +108,8 @@ def _texts(table: Dataset, source: str, target: str, place: str) -> Dataset:
 
     def pairs(batch: dict[str, list[str]], rows: list[int]) -> dict[str, list[Any]]:
         origins = [f"{place.rstrip(',')}:{row + 1}" for row in rows]
-        return {"source": batch[source], "target": batch[target], "origin": origins, "flaw": [None] * len(rows)}
+        texts = {side: list(map(text_of, batch[column])) for side, column in (("source", source), ("target", target))}
+        return {**texts, "origin": origins, "flaw": [None] * len(rows)}
 
     with quiet():
         return table.map(pairs, batched=True, with_indices=True, remove_columns=table.column_names, features=FEATURES)
@@ -119,7 +119,3 @@ def _require_text(table: Dataset, column: str, place: str) -> None:
     feature = table.features[column]
     if not isinstance(feature, Value) or feature.dtype not in ("string", "large_string"):
         raise InputError(f"{place} holds no text in column {column!r} but {feature}; {SET_COLUMNS}.")
-    values = table.data.column(column)
-    if values.null_count:
-        row = pyarrow.compute.index(pyarrow.compute.is_null(values), True).as_py() + 1
-        raise InputError(f"{place} row {row}: column {column!r} is empty (null), not text; mend or remove the row.")

@@ -18,6 +18,7 @@ from dragoman.text.readers import Column, Pair, Pairs, pairs_of_cells, text_of
 
 CODES = frozenset(["bpt", "ept", "it", "ph", "ut"])  # inline elements whose content is not text
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
+CLOSED = re.compile(rb'[^"]*"(?:[^"\\]|\\.)*"')  # a line of a PO file whose text has its closing quote
 LARGEST_SHEET = 1 << 29  # bytes that a spreadsheet may unpack to
 ROWS = 1 << 20  # of a sheet, the most that there can be
 LARGEST_UNIT = 1 << 24  # bytes of XML from one unit to the next: what is read of it takes some forty times as many
@@ -80,9 +81,14 @@ def read_gettext(path: Path, msgid: str, source: str, target: str) -> Pairs:
             " one side of every pair."
         )
     try:
+        content = path.read_bytes()
+        if _is_cut(content, path.suffix):
+            raise InputError(f"{path} is cut off inside an entry: fetch or make the catalogue anew, or leave it out.")
         if path.suffix == ".mo":
-            _refuse_overlap(path.read_bytes())
+            _refuse_overlap(content)
         entries = polib.mofile(str(path)) if path.suffix == ".mo" else polib.pofile(str(path))
+    except InputError:
+        raise
     except Exception as error:  # a damaged file can fail in as many ways as there are lines in its reader
         told = " ".join(str(error).split()).removeprefix(f"{path}: ")
         raise InputError(f"{path} cannot be read as a gettext catalogue ({told}); mend it, or leave it out.") from error
@@ -105,6 +111,24 @@ def _refuse_overlap(catalogue: bytes) -> None:
         raise ValueError("its texts overlap")
 
 
+def _is_cut(content: bytes, suffix: str) -> bool:
+    """Whether a catalogue ends too early: polib would read what is left, the last text without its end."""
+    if suffix != ".mo":
+        lines = [line.strip() for line in content.splitlines()]
+        lines = [line for line in lines if line and not line.startswith(b"#")]
+        keyword = next((line for line in reversed(lines) if line.startswith(b"msg")), b"msgstr")
+        return bool(lines) and not (keyword.startswith(b"msgstr") and CLOSED.fullmatch(lines[-1]))
+    order = {b"\xde\x12\x04\x95": "<", b"\x95\x04\x12\xde": ">"}.get(content[:4])
+    if order is None:
+        return len(content) < 4  # any other content is no catalogue at all, which polib refuses
+    try:
+        count, *tables = struct.unpack_from(f"{order}3I", content, 8)
+        spans = [struct.unpack_from(f"{order}2I", content, table + 8 * row) for table in tables for row in range(count)]
+    except struct.error:
+        return True
+    return any(start + length > len(content) for length, start in spans)
+
+
 def read_xlsx(path: Path, sheet: str | None, source: Column, target: Column) -> Pairs:
     """The rows of a spreadsheet, of its first sheet if none is named; columns by name, then row 1 is the header."""
     import openpyxl  # here: most never need it
@@ -123,13 +147,10 @@ def read_xlsx(path: Path, sheet: str | None, source: Column, target: Column) -> 
 
 
 def _rows(path: Path, sheet: Any) -> Iterator[tuple[int, list[str]]]:
-    """Cells as text: what is empty is an empty text, and a number or a date is the user's to mend."""
+    """The rows that hold anything."""
     for number, row in _numbered(path, sheet):
         if any(cell is not None for cell in row):
-            try:
-                yield number, ["" if cell is None else text_of(cell, str(column)) for column, cell in enumerate(row, 1)]
-            except InputError as error:
-                raise InputError(f"{path}, row {number}: {error}") from None
+            yield number, list(map(text_of, row))
 
 
 def _numbered(path: Path, sheet: Any) -> Iterator[tuple[int, tuple[Any, ...]]]:
@@ -188,10 +209,13 @@ def _elements(path: Path, *tags: str) -> Iterator[Any]:
                 while element.getprevious() is not None:
                     del element.getparent()[0]
         except etree.XMLSyntaxError as error:
-            line = error.lineno or 1
-            raise InputError(
-                f"{path}, line {line}: this is not well-formed XML ({error.msg}); mend the file."
-            ) from None
+            unfolds = error.code == etree.ErrorTypes.ERR_ENTITY_LOOP or "amplification" in str(error.msg)
+            law = (
+                "the file's entities unfold into far more text than it holds, as in an attack: refused."
+                if unfolds
+                else f"this is not well-formed XML ({error.msg}); mend the file."
+            )
+            raise InputError(f"{path}, line {error.lineno or 1}: {law}") from None
         except Damaged as error:
             tool = TOOLS[path.suffix]
             raise InputError(f"{path}: the {tool} data are damaged ({error}); check with `{tool} -t`.") from error

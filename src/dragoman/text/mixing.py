@@ -55,7 +55,9 @@ class Mix(Corpus):
         return datasets.concatenate_datasets(parts)
 
     def proportions(self) -> Proportions:
-        return Proportions(tuple(self.weights.get(name, 1.0) for name in self.corpora), self.temperature)
+        weights = tuple(self.weights.get(name, 1.0) for name in self.corpora)
+        names = tuple(f"{name} ({self.tags[name]})" if name in self.tags else name for name in self.corpora)
+        return Proportions(weights, self.temperature, names)
 
     def _joined(self, number: int, label: str, text: Dataset) -> Dataset:
         """With its number, and the tag before each source."""

@@ -21,7 +21,7 @@ from dragoman.errors import InputError
 from dragoman.files import write_atomically
 from dragoman.text import cleaning, copies, languages, screening
 from dragoman.text.base import Corpus
-from dragoman.text.cleaning import Undecodable
+from dragoman.text.cleaning import NoText
 from dragoman.text.hashes import cache_folder, fingerprint_of
 from dragoman.text.packing import pack
 from dragoman.text.screening import Rule, Watch, make_rules, objections, screen
@@ -45,7 +45,7 @@ def clean(corpus: Corpus, settings: dict[str, Any], watch: Watch) -> Cleaned:
     if not rules:
         return Cleaned(corpus.splits(), None)
     flawed: list[Dataset] = []
-    tolerant = any(isinstance(rule, Undecodable) for rule in rules.values())
+    tolerant = any(isinstance(rule, NoText) for rule in rules.values())
     digest = digest_of_rules(settings)
     digest.update(repr(corpus).encode("utf-8", "backslashreplace"))  # what is cut off, among other things
 
@@ -65,7 +65,7 @@ def clean(corpus: Corpus, settings: dict[str, Any], watch: Watch) -> Cleaned:
         rules_N = work_out(splits.train, held_out, flawed, rules, watch, (verdicts, quarantine))
     counts = np.bincount(rules_N, minlength=len(rules) + 1)
     by_rule = dict(zip(rules, counts[1:].tolist(), strict=True))
-    by_rule |= {name: sum(map(len, flawed)) for name, rule in rules.items() if isinstance(rule, Undecodable)}
+    by_rule |= {name: sum(map(len, flawed)) for name, rule in rules.items() if isinstance(rule, NoText)}
     report(by_rule, kept=int(counts[0]), quarantine=quarantine)
     train = (
         splits.train
@@ -90,8 +90,8 @@ def work_out(
     verdicts, quarantine = files
     try:
         verdict = screen(train, held_out, rules, watch)
-        undecodable = next((name for name, rule in rules.items() if isinstance(rule, Undecodable)), "")
-        unread = ((f"{undecodable}: {pair['flaw']}", pair) for part in flawed for pair in part)
+        no_text = next((name for name, rule in rules.items() if isinstance(rule, NoText)), "")
+        unread = ((f"{no_text}: {pair['flaw']}", pair) for part in flawed for pair in part)
         rows = chain(unread, objections(train, held_out, rules, verdict))
         write_atomically(quarantine, lambda file: write_rows(file, rows))
         write_atomically(verdicts, lambda file: np.save(file, verdict.rules_N))

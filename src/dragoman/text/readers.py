@@ -22,7 +22,7 @@ from dragoman.text.lines import ESCAPED, read_lines, read_parallel
 
 
 class Pair(NamedTuple):
-    """A sentence, its translation, and where they stand: "train.tsv:17". May hold what `ESCAPED` makes of bad bytes."""
+    """A sentence, its translation, and where they stand: "train.tsv:17". May hold what `flaw_of` objects to."""
 
     source: str
     target: str
@@ -33,7 +33,15 @@ Pairs = Iterator[Pair]
 Column = str | int
 
 ROWS = 100  # of Parquet at a time: a file of 1 MiB can say that a sentence of 1 MiB stands in every row
+
+
+class NotText(str):
+    """A number, a date or whatever else a cell holds in the place of a text, spelt out."""
+
+
 SET_COLUMNS = "set corpus.source_column and corpus.target_column"
+NOT_UTF8 = "not UTF-8"
+OTHER_SEPARATORS = {one: f"'corpus.separator=\"{one}\"'" for one in ";|,"} | {"\t": "corpus=tsv"}
 
 
 def read_text(source: Path, target: Path) -> Pairs:
@@ -48,9 +56,11 @@ def read_tsv(path: Path, source: Column, target: Column) -> Pairs:
     yield from pairs_of_cells(path, rows, source, target)
 
 
-def read_csv(path: Path, source: Column, target: Column) -> Pairs:
-    """Comma-separated rows as in RFC 4180, all equally wide; "NA" is text like any other; columns as in `read_tsv`."""
-    yield from pairs_of_cells(path, _csv_rows(path), source, target)
+def read_csv(path: Path, separator: str, source: Column, target: Column) -> Pairs:
+    """Rows as in RFC 4180, all equally wide; "NA" is text like any other; columns as in `read_tsv`."""
+    if len(separator) != 1 or separator in '"\r\n':
+        raise InputError(f"corpus.separator is {separator!r}, but must be one character, and no quote or line end.")
+    yield from pairs_of_cells(path, _csv_rows(path, separator), source, target)
 
 
 def read_jsonl(path: Path, source: str, target: str) -> Pairs:
@@ -98,8 +108,19 @@ def _parquet_records(path: Path, source: str, target: str) -> Iterator[dict[str,
             yield from batch.to_pylist()
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader((line + "\n" for line in read_lines(path, ESCAPED)), strict=True)
+def _refuse_unsplit(path: Path, separator: str, first: list[str]) -> None:
+    """A first row in one cell that another separator would cut."""
+    found = next((other for other in OTHER_SEPARATORS if other in first[0]), None)
+    if len(first) == 1 and found:
+        raise InputError(
+            f"{path} has no {separator!r} in its first row: the separator seems to be {found!r}; set"
+            f" {OTHER_SEPARATORS[found]}."
+        )
+
+
+def _csv_rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
+    lines = (line + "\n" for line in read_lines(path, ESCAPED))
+    reader = csv.reader(lines, delimiter=separator, strict=True)
     width = None
     while True:
         # Where the row starts: a quoted cell may run over several lines.
@@ -113,11 +134,13 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         if cells is None:
             return
         if cells:
-            width = width or len(cells)
+            if width is None:
+                _refuse_unsplit(path, separator, cells)
+                width = len(cells)
             if len(cells) != width:
                 raise InputError(
-                    f"{path}, line {number} has {len(cells)} cells where the first row has {width}; "
-                    "put cells that hold commas into quotes."
+                    f"{path}, line {number} has {counted(len(cells), 'cell')} where the first row has {width}; "
+                    f"put cells that hold {separator!r} into quotes."
                 )
             yield number, cells
 
@@ -139,7 +162,7 @@ def pairs_of_cells(
     for number, cells in rows:
         if len(cells) < needed:
             raise InputError(
-                f"{path}, {row} {number} has {len(cells)} columns, but column {needed} is asked for; "
+                f"{path}, {row} {number} has {counted(len(cells), 'column')}, but column {needed} is asked for; "
                 f"mend the {row}, or {SET_COLUMNS}."
             )
         yield Pair(cells[first], cells[second], f"{path}:{number}")
@@ -165,7 +188,7 @@ def _parse_object(line: str) -> dict[str, Any]:
 
 def sides(record: dict[str, Any], source: str, target: str) -> tuple[str, str]:
     """The texts of two columns, by name or, in structures, by dotted path."""
-    return text_of(_value(record, source), source), text_of(_value(record, target), target)
+    return text_of(_value(record, source)), text_of(_value(record, target))
 
 
 def _value(record: dict[str, Any], column: str) -> object:
@@ -189,24 +212,35 @@ def _leaves(record: dict[str, Any]) -> Iterator[str]:
             yield name
 
 
-def text_of(value: object, column: str) -> str:
-    """The value, if it is text."""
-    if not isinstance(value, str):
-        raise InputError(f"column {column!r} holds {reprlib.repr(value)}, which is not text; mend or remove the row.")
+def counted(count: int, noun: str) -> str:
+    """1 cell, 2 cells."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def text_of(value: object) -> str:
+    """The value, if it is text; null is an empty one. Half a character (a lone surrogate) makes a text none."""
+    if value is None:
+        return ""
     try:
-        value.encode("utf-8", ESCAPED)
+        if isinstance(value, str) and value.encode("utf-8", ESCAPED) is not None:
+            return value
     except UnicodeEncodeError:
-        raise InputError(
-            f"column {column!r} holds half a character (a lone surrogate); mend or remove the row."
-        ) from None
-    return value
+        pass
+    return NotText(str(value).encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def flaw_of(text: str) -> str | None:
-    """What keeps a text that was read with `ESCAPED` from being one; None if nothing does."""
+    """What keeps a text that a reader gave from being one; None if nothing does."""
+    if isinstance(text, NotText):
+        return f"{text if len(text) <= 40 else text[:39] + '…'} is not text"
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         before = len(text[: error.start].encode("utf-8"))
-        return f"byte {before + 1} of the text (0x{ord(text[error.start]) - 0xDC00:02X}) is not UTF-8"
+        return f"byte {before + 1} of the text (0x{ord(text[error.start]) - 0xDC00:02X}) is {NOT_UTF8}"
     return None
+
+
+def remedy(flaw: str) -> str:
+    """What to do about it."""
+    return "convert it, for example with `iconv -f LATIN1 -t UTF-8`" if NOT_UTF8 in flaw else "mend or remove it"

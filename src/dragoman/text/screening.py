@@ -13,11 +13,11 @@ from datasets import Dataset
 
 from dragoman.build import build
 from dragoman.errors import InputError
-from dragoman.text.cleaning import PairRule, Undecodable
+from dragoman.text.cleaning import NoText, PairRule
 from dragoman.text.copies import FORMS, Found, Hashes, HeldOut, SplitRule, hashes_of
 from dragoman.text.hashes import cache_folder
 
-Rule = Undecodable | PairRule | SplitRule
+Rule = NoText | PairRule | SplitRule
 Watch = Callable[[Iterable[Any], str, int], Iterable[Any]]  # the same items, their number and what is done, shown
 BATCH = 10_000  # pairs that are texts in memory at once
 

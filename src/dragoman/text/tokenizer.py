@@ -88,6 +88,15 @@ def _read(path: Path) -> Tokenizer:
     return Tokenizer(path.read_bytes(), name=str(path))
 
 
+def noting(lines: Iterator[str], failures: list[BaseException]) -> Iterator[str]:
+    """The same lines; what goes wrong with them, Ctrl-C for one, is noted: SentencePiece makes an error of its own."""
+    try:
+        yield from lines
+    except BaseException as failure:
+        failures.append(failure)
+        raise
+
+
 class Tokenizers(NamedTuple):
     """The tokenizer of each side; one and the same where they share a vocabulary."""
 
@@ -111,6 +120,16 @@ class Tokenizers(NamedTuple):
         else:
             write_bytes(folder / SOURCE, self.source.model)
             write_bytes(folder / TARGET, self.target.model)
+
+
+class TooManyPieces(InputError):
+    """A vocabulary that the text is too small for; `most` is what it allows."""
+
+    def __init__(self, wanted: int, most: int) -> None:
+        super().__init__(
+            f"`tokenizer.vocab_size` ({wanted}) is larger than this corpus allows: set it to {most} or less."
+        )
+        self.most = most
 
 
 class SentencePiece:
@@ -160,10 +179,11 @@ class SentencePiece:
 
     def _train(self, lines: Iterator[str]) -> Tokenizer:
         model = io.BytesIO()
+        failures: list[BaseException] = []
         try:
             with rules_file(self.normalisation) as normalisation:
                 sentencepiece.SentencePieceTrainer.train(
-                    sentence_iterator=lines,
+                    sentence_iterator=noting(lines, failures),
                     model_writer=model,
                     model_type=self.model_type,
                     vocab_size=self.vocab_size,
@@ -180,15 +200,17 @@ class SentencePiece:
                     minloglevel=3,
                 )
         except (RuntimeError, OSError) as error:
-            raise InputError(self._explain(str(error))) from error
+            if failures:
+                raise failures[0] from None
+            raise self._explained(str(error)) from error
         return Tokenizer(model.getvalue(), name="the new tokenizer")
 
-    def _explain(self, message: str) -> str:
+    def _explained(self, message: str) -> InputError:
         if too_high := re.search(r"Vocabulary size too high \(\d+\).*<= (\d+)", message):
-            return (
-                f"`tokenizer.vocab_size` ({self.vocab_size}) is larger than this corpus allows:"
-                f" set it to {too_high[1]} or less."
-            )
+            return TooManyPieces(self.vocab_size, int(too_high[1]))
+        return InputError(self._explain(message))
+
+    def _explain(self, message: str) -> str:
         if too_low := re.search(r"[Vv]ocabulary size is smaller than required_chars\. \d+ vs (\d+)", message):
             return (
                 f"`tokenizer.vocab_size` ({self.vocab_size}) is too small for the characters of this corpus:"
