@@ -176,7 +176,7 @@ def shown(root: Root, config: DictConfig, options: Namespace) -> str:
     if not options.help:
         return text.removesuffix("...\n")  # the end mark of a lone scalar
     folders = [root.folder, *([Path(options.config_dir)] if options.config_dir else [])]
-    return help_text(root.name, folders, config, text)
+    return help_text(root.name, folders, config, options.overrides, text)
 
 
 def combinations(root: Root, overrides: list[str], multirun: bool) -> Iterator[tuple[list[str], dict[str, str]]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -107,7 +108,20 @@ def no_key(key: str, overridden: str, place: str | None, overrides: list[str], c
     """`place` is the config file that overrides it, None for the command line."""
     others = [o for o in overrides if o.lstrip("+~").partition("=")[0] != overridden and o.replace("=", "/") != place]
     where = f"In {place}.yaml: there" if place else "There"
-    return f'{where} is no key "{key}"{nearest(key, known_keys(others, compose))}'
+    known = known_keys(others, compose)
+    having = " or ".join(choices_with(key, known, others, compose))
+    return f'{where} is no key "{key}"{f" without {having}." if having else nearest(key, known)}'
+
+
+def choices_with(key: str, known: list[str], overrides: list[str], compose: Compose) -> list[str]:
+    """The choices of the key's group under which there is such a key: corpus=folder for corpus.folder."""
+    group = key.partition(".")[0]
+    if group not in known:
+        return []
+    options = GlobalHydra.instance().config_loader().get_group_options(group)
+    others = [override for override in overrides if override.partition("=")[0] != group]
+    chosen = [f"{group}={option}" for option in options]
+    return [choice for choice in chosen if key in known_keys([*others, choice], compose)]
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
@@ -131,10 +145,18 @@ def fails(compose: Compose, overrides: list[str]) -> bool:
 # The help
 
 
-def help_text(name: str, folders: Sequence[Path], config: DictConfig, keys: str) -> str:
-    """The root's leading comment, every group with its purpose and its choices, and the keys with their values."""
+def help_text(name: str, folders: Sequence[Path], config: DictConfig, overrides: Sequence[str], keys: str) -> str:
+    """The root's leading comment, every group with its purpose and its choices, and the keys with their values.
+
+    Of the choices that the command line makes also what their files say of their keys.
+    """
     lines = [*comments(lines_of(folders, name)), "", "Choices, as GROUP=CHOICE:", *group_lines(name, folders, config)]
     lines += [USAGE, keys]
+    named = {override.partition("=")[0].lstrip("+") for override in overrides}
+    for group, choice in choices(config).items():
+        about = comments(lines_of(folders, f"{group.partition('@')[0]}/{choice}")) if group in named else []
+        if about:
+            lines += ["", f"{group}={choice}:", *(f"  {line}" for line in about)]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 

@@ -471,7 +471,7 @@ BAD_TABLES: list[tuple[type[Table], str | bytes, dict[str, Any], list[str]]] = [
     (Jsonl, '{"source": "a", "target": 7}', {}, ["t, line 1: target: 7 is not text; mend or remove it, or set"]),
     (Jsonl, '{"source": NaN, "target": "b"}', {}, ["t, line 1: source: nan is not text"]),
     (Jsonl, '{"source": true, "target": ["b"]}', {}, ["t, line 1: source: True is not text; target: ['b'] is not"]),
-    (Jsonl, '{"source": "\\ud800", "target": "b"}', {}, ["t, line 1: source: \\ud800 is not text"]),
+    (Jsonl, '{"source": "\\ud800", "target": "b"}', {}, ["t, line 1: source: '\\ud800' is not text"]),
     (Jsonl, '{"x": {"a.b": "x"}}', {"source_column": "x.a.b"}, ["t, line 1", "no column"]),
     (Jsonl, '\n{"source": "a"', {}, ["t, line 2", "not JSON"]),
     (Jsonl, '["a", "b"]', {}, ["t, line 1", "not a JSON object"]),

@@ -234,7 +234,7 @@ def test_swept_keys_are_safe_as_a_folder_name(tmp_path: Path) -> None:
 def test_a_sweep_that_cannot_be_composed_runs_no_job(tmp_path: Path) -> None:
     process = run(tmp_path, "-m", "name=x", "model=transformer,rnnsearch", "model.num_heads=2")
     assert (process.returncode, process.stdout) == (1, "")
-    assert process.stderr == 'model=rnnsearch: There is no key "model.num_heads"; --help lists what there is.\n'
+    assert process.stderr == 'model=rnnsearch: There is no key "model.num_heads" without model=transformer.\n'
 
 
 def test_help_explains_every_group(tmp_path: Path) -> None:
@@ -253,6 +253,12 @@ def test_help_explains_every_group(tmp_path: Path) -> None:
         "name: ???",
     ):
         assert line in lines
+
+
+def test_help_tells_what_a_choice_on_the_command_line_says_of_its_keys(tmp_path: Path) -> None:
+    about = " ".join(run(tmp_path, "--help", "model=rnnsearch").stdout.rpartition("model=rnnsearch:")[2].split())
+    own = (APP.parent / "configs/model/rnnsearch.yaml").read_text().split("\ndefaults")[0]
+    assert about == " ".join(own.replace("#", "").split())
 
 
 def test_the_other_options_still_work(tmp_path: Path) -> None:

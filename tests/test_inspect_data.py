@@ -4,6 +4,7 @@ import errno
 import json
 import re
 from collections.abc import Iterator
+from datetime import date
 from html.parser import HTMLParser
 from itertools import product
 from pathlib import Path
@@ -120,10 +121,10 @@ def test_examples_say_where_they_stand_and_why(examined):
         },
     ]  # fmt: skip
     reasons = {rule: [example["reason"] for example in found["examples"]] for rule, found in findings.items()}
-    assert reasons["duplicates"] == ["a copy of data/train.en:1 (exact)"]
-    assert reasons["near_duplicates"][1] == "a copy of data/train.en:2 (normalised)"
-    assert reasons["held_out"] == ["its source is also in data/val.en:3 (exact)"]
-    assert reasons["near_held_out"][1] == "its target is also in data/test.en:5 (normalised)"
+    assert reasons["duplicates"] == ["a copy of data/train.{en,de}:1 (exact)"]
+    assert reasons["near_duplicates"][1] == "a copy of data/train.{en,de}:2 (normalised)"
+    assert reasons["held_out"] == ["its source is also in data/val.{en,de}:3 (exact)"]
+    assert reasons["near_held_out"][1] == "its target is also in data/test.{en,de}:5 (normalised)"
     assert reasons["many_targets"] == ["its source has 7 different targets, over 5 (normalised)"] * 2
     assert findings["control"]["examples"][0]["source"] == PLANTED[8][0]
 
@@ -145,10 +146,26 @@ def test_every_split_is_reported(examined):
     assert sum(words["lengths"].values()) == 6
 
 
+def test_a_whole_pair_that_leaks_is_called_so_on_both_sides(place):
+    arguments = write(Path("data"))
+    for side, language in enumerate(("en", "de")):
+        with Path(f"data/train.{language}").open("ab") as file:
+            file.write(f"{TEST[2][side]}\n".encode())
+    done(call("inspect_data", *arguments, "tokenizer_pairs=0"))
+    train, _, test = report()["splits"].values()
+    assert train["findings"]["held_out"]["examples"][-1]["reason"] == (
+        "its source and target are also in data/test.{en,de}:3 (exact)"
+    )
+    assert test["findings"]["held_out"]["examples"][0]["reason"] == (
+        "its source and target are also in the training split"
+    )
+
+
 def test_the_terminal_says_the_same_in_plain_text(examined):
     for rule, found in report()["splits"]["train"]["findings"].items():
         (row,) = re.findall(rf"^{rule} .*$", examined.out, re.MULTILINE)
         assert row.split()[1] == str(found["count"])
+    assert "train: 70 lines, of which 2 are no text and so no pairs." in examined.out
     assert "A bell\\x07 rings" in examined.out
     assert re.findall(r"[^\x20-\x7e\xa1-\uffff\n]", examined.out) == []
     assert "reports/corpus/report.html" in examined.out
@@ -180,6 +197,13 @@ def test_the_page_needs_no_other_and_escapes_what_it_shows(place):
     assert "script" not in tags.names
     assert {"svg", "table", "details"} <= tags.names
     assert "A bell\\x07 rings" in tags.text
+    assert f"Corpus en → de: data, {date.today()}" in tags.text
+    assert "70 lines, of which 2 are no text" in tags.text
+    assert "`" not in tags.text
+    over_long = report()["splits"]["train"]["findings"]["over_long"]["examples"][0]
+    assert over_long["source"] not in tags.text
+    assert over_long["source"][:100] in tags.text
+    assert over_long["source"][-100:] in tags.text
     picture = ElementTree.fromstring("<svg" + page.partition("<svg")[2].partition("</svg>")[0] + "</svg>")
     assert len(list(picture.iter())) > 50
 

@@ -3,6 +3,7 @@
 import json
 from copy import copy
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def consult(config: dict[str, Any], watch: Watch) -> Report:
     report = examine(splits, flawed, rules, tokenizers, limit=limit, watch=watch)
     report.languages = {side: getattr(corpus, f"{side}_language") for side in ("source", "target")}
     report.notes = notes
+    report.corpus, report.day = place_of(config["corpus"]), str(date.today())
     return report
 
 
@@ -59,6 +61,13 @@ def write(report: Report, folder: Path) -> None:
     written = page(report)
     write_text(folder / NUMBERS, numbers + "\n")
     write_text(folder / PAGE, written)
+
+
+def place_of(settings: dict[str, Any]) -> str:
+    """The folder, the files or the data set that a corpus is read from; empty for one that is none of these."""
+    keys = ("folder", "dataset", "train", "train_source")
+    found: str | list[str] = next((settings[key] for key in keys if settings.get(key)), "")
+    return ", ".join(map(str, found)) if isinstance(found, list) else str(found)
 
 
 def whole_number(config: dict[str, Any], key: str, lowest: int) -> int:

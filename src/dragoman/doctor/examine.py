@@ -7,12 +7,12 @@ import datasets
 import numpy as np
 from datasets import Dataset
 
-from dragoman.doctor.tally import Report
-from dragoman.doctor.visit import NO_TEXT, ROUND_TRIP, SIDES, UNKNOWN, Visit
+from dragoman.doctor.tally import NO_TEXT, Report
+from dragoman.doctor.visit import ROUND_TRIP, UNKNOWN, Visit
 from dragoman.doctor.vocabulary import Vocabulary
 from dragoman.text.base import Corpus
 from dragoman.text.cleaning import NoText, PairRule
-from dragoman.text.copies import HeldOut, Leaks, SplitRule
+from dragoman.text.copies import SAME, HeldOut, Leaks, SplitRule
 from dragoman.text.languages import UnknownLanguage
 from dragoman.text.screening import Rule, Watch, hash_files, hashes_of_held_out, make_rule, mapped, origins
 from dragoman.text.splits import SplitName, Splits, set_aside
@@ -107,5 +107,5 @@ def judge(visit: Visit, name: str, rule: SplitRule, tables: Any, held: dict[str,
 def tell_leaks(visit: Visit, name: str, sides_N2: np.ndarray) -> None:
     """Validation or test pairs a side of which occurs in training."""
     rows = np.flatnonzero(sides_N2.any(1))
-    told = [" and ".join(side for side, is_there in zip(SIDES, sides, strict=True) if is_there) for sides in sides_N2]
-    visit.object(name, rows, lambda place: f"its {told[rows[place]]} is also in the training split")
+    told = [SAME[int(sides @ (1, 2)) - 1] for sides in sides_N2]
+    visit.object(name, rows, lambda place: f"its {told[rows[place]]} also in the training split")

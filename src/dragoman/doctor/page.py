@@ -1,39 +1,47 @@
 """The report as one HTML file that needs no other: tables, the lengths as a picture, every example."""
 
 import io
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
 import numpy as np
 
-from dragoman.doctor.tally import Report, printable
+from dragoman.doctor.tally import Report, printable, shortened
 from dragoman.doctor.terminal import number, share
 
+HEAD = '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-table { border-collapse: collapse; margin: 1rem 0; } td, th { padding: .2rem .8rem .2rem 0; text-align: left; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; } tr { border-bottom: 1px solid #ddd; }
+h1, p, .examples { overflow-wrap: anywhere; } h2 + div td:nth-child(2) { min-width: 14rem; }
+div { overflow-x: auto; margin: 1rem 0; } table { border-collapse: collapse; }
+td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top; } tr { border-bottom: 1px solid #ddd; }
+td:first-child { white-space: nowrap; } .examples td:first-child { white-space: normal; width: 24%; }
+.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+.examples { table-layout: fixed; width: 100%; min-width: 36rem; }
 .origin { color: #666; font-size: .85rem; } details { margin: .6rem 0; } svg { max-width: 100%; height: auto; }
 """
+WIDEST = 400  # characters of a text that is shown
 SHOWN = 0.995  # of the sentences are in the picture; a few have no end
 
 
 def page(report: Report) -> str:
     """The whole file. Whatever came from the corpus is escaped."""
-    title = " → ".join(escape(language) for language in report.languages.values())
+    languages = " → ".join(report.languages.values())
+    title = escape(f"{languages}: {', '.join(part for part in (report.corpus, report.day) if part)}")
     train = report.splits["train"]
     body = [
         f"<h1>Corpus {title}</h1>",
         f"<p>{number(train.pairs)} training pairs; {number(train.sound)} of them ({share(train.sound, train.pairs)})"
         " pass every rule below.</p>",
-        *(f"<p><strong>{escape(note)}</strong></p>" for note in report.notes),
+        *(f"<p><strong>{worded(note)}</strong></p>" for note in (*report.unread(), *report.notes)),
         counts(report),
         picture(report),
         findings(report),
         "<h2>Examples</h2>",
         *(details(report, law) for law in report.laws),
     ]
-    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
+    head = f"{HEAD}<title>{title}</title><style>{STYLE}</style>"
     return f"{head}<body>{''.join(body)}</body></html>\n"
 
 
@@ -86,7 +94,7 @@ def details(report: Report, law: str) -> str:
     total = sum(split.findings[law].count for split in report.splits.values())
     return (
         f"<details><summary>{escape(law)}: {len(rows)} of {number(total)}</summary>"
-        f"<table>{''.join(rows)}</table></details>"
+        f"<div><table class=examples>{''.join(rows)}</table></div></details>"
     )
 
 
@@ -95,16 +103,21 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], words: int) -> s
 
     def line(cells: Sequence[str], tag: str) -> str:
         marked = [
-            f"<{tag}{' class=n' if place >= words else ''}>{escape(cell)}</{tag}>" for place, cell in enumerate(cells)
+            f"<{tag}{' class=n' if place >= words else ''}>{worded(cell)}</{tag}>" for place, cell in enumerate(cells)
         ]
         return f"<tr>{''.join(marked)}</tr>"
 
-    return f"<table>{line(header, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"
+    return f"<div><table>{line(header, 'th')}{''.join(line(row, 'td') for row in rows)}</table></div>"
 
 
 def shown(text: str) -> str:
-    """Escaped, with characters that nobody sees spelt out."""
-    return escape(printable(text))
+    """Escaped and not too long, with characters that nobody sees spelt out."""
+    return escape(printable(shortened(text, WIDEST)))
+
+
+def worded(text: str) -> str:
+    """Escaped; what stands in backticks is code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def picture(report: Report) -> str:
@@ -119,7 +132,7 @@ def picture(report: Report) -> str:
     for name, side in sides.items():
         heights = np.array([side.lengths.get(length, 0) for length in range(longest + 1)])
         axes.stairs(heights, np.arange(longest + 2) - 0.5, linewidth=1.5, label=f"{name} ({report.languages[name]})")
-    axes.set(xlabel=f"{unit} of a sentence", ylabel="sentences", xlim=(-0.5, longest + 0.5))
+    axes.set(xlabel=f"{unit} of a sentence", ylabel="sentences of the training split", xlim=(-0.5, longest + 0.5))
     axes.legend(frameon=False)
     drawn = io.StringIO()
     figure.savefig(drawn, format="svg", metadata={"Date": None})

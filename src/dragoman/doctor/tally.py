@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+NO_TEXT = "not_text"  # the rule on lines that are no pairs
+
 
 @dataclass(frozen=True)
 class Example:
@@ -62,11 +64,27 @@ class Report:
     """A corpus. `laws` says in a sentence what each rule objects to, `notes` what could not be examined, and why."""
 
     laws: dict[str, str]
+    corpus: str = ""  # where it was read from
+    day: str = ""
     languages: dict[str, str] = field(default_factory=dict)  # by side
     notes: list[str] = field(default_factory=list)
     splits: dict[str, SplitReport] = field(default_factory=dict)
     pieces: dict[str, int] = field(default_factory=dict)  # of the tokenizer of each side
     pieces_in_use: dict[str, int] = field(default_factory=dict)  # those that the training split holds
+
+    def unread(self) -> list[str]:
+        """A sentence on each split that had lines without text."""
+        counts = {name: split.findings[NO_TEXT].count for name, split in self.splits.items()}
+        return [
+            f"{name}: {self.splits[name].pairs + count:,} lines, of which {count:,} are no text and so no pairs."
+            for name, count in counts.items()
+            if count
+        ]
+
+
+def shortened(text: str, most: int) -> str:
+    """Its beginning and its end, `most` characters in all."""
+    return text if len(text) <= most else f"{text[: most // 2]}…{text[len(text) - (most - 1) // 2 :]}"
 
 
 def printable(text: str) -> str:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dragoman.doctor.tally import Report, printable
+from dragoman.doctor.tally import Report, printable, shortened
 
 WIDEST = 100  # characters of a text that is shown
 OF_A_RULE = 3  # examples
@@ -71,6 +71,7 @@ def examples(report: Report) -> Iterator[str]:
 def told(report: Report) -> Iterator[str]:
     """Of the vocabulary, and what could not be examined."""
     yield ""
+    yield from report.unread()
     for side, pieces in report.pieces.items():
         yield (
             f"The {side} tokenizer has {pieces:,} pieces; the training split holds {report.pieces_in_use[side]:,} of"
@@ -95,6 +96,5 @@ def share(part: int | None, whole: int | None) -> str:
 
 
 def visible(text: str) -> str:
-    """The beginning of a text, as a terminal may show it."""
-    short = text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
-    return printable(short)
+    """A text, as a terminal may show it."""
+    return printable(shortened(text, WIDEST))

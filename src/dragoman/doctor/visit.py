@@ -5,14 +5,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from dragoman.doctor.tally import Example, Finding, SplitReport
+from dragoman.doctor.tally import NO_TEXT, Example, Finding, SplitReport
 from dragoman.doctor.vocabulary import Vocabulary
 from dragoman.text.cleaning import PairRule
 from dragoman.text.copies import hashes_of
 from dragoman.text.screening import Watch, batches
 
 SIDES = ("source", "target")
-UNKNOWN, ROUND_TRIP, NO_TEXT = "unknown_characters", "round_trip", "not_text"
+UNKNOWN, ROUND_TRIP = "unknown_characters", "round_trip"
 
 
 class Visit:

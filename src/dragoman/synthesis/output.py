@@ -33,7 +33,8 @@ class Record(NamedTuple):
 
 
 class Output:
-    """The pairs in `path`, what was rejected in `path.rejected`, and in `path.json` the record.
+    """The pairs in `path`, what was rejected in `path.rejected` (back.tsv.rejected.gz beside back.tsv.gz), and in
+    `path.json` the record.
 
     Each portion of a packed file is a frame of its own. InputError where `path` holds what other settings made, or
     what nobody recorded.
@@ -65,7 +66,8 @@ class Output:
         if different:
             told = "; ".join(f"{key}: {old} there, {new} here" for key, (old, new) in different.items())
             raise InputError(
-                f"{path} was made with other settings ({told}): remove {self.place}, or choose another `output`."
+                f"{path} was made with other settings ({told}): remove {path} and {self.place}, or choose another"
+                " `output`."
             )
         return record
 

@@ -2,6 +2,7 @@
 
 import re
 
+from dragoman.text.cleaning import CONTROL
 from dragoman.translator import Translation
 
 
@@ -28,6 +29,8 @@ class Filter:
         """The first law that the translation breaks, None if it keeps them all. Tokens are counted with EOS."""
         if not source.strip() or not found.text.strip():
             return "empty"
+        if CONTROL.search(found.text):
+            return "control"
         if found.text.casefold().split() == source.casefold().split():
             return "copy"
         if found.at_limit:

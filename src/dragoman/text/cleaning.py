@@ -5,12 +5,14 @@ pairs come from or what becomes of them.
 """
 
 import re
+import unicodedata
 from abc import ABC, abstractmethod
 from typing import TypeVar
 
 Number = TypeVar("Number", int, float)
 
-CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # C0 and C1, but for tab and line ends
+# C0 and C1 but for tab and line feed, the line and paragraph separators, the byte order mark.
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
 WIDE = re.compile("[\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]")
 LOST = "\ufffd"  # what other programs put for bytes that they could not read
 
@@ -45,10 +47,12 @@ class SideRule(PairRule):
 
 
 class Empty(SideRule):
-    """A side with nothing but white space."""
+    """A side with nothing that can be seen: nothing at all, white space, or characters of no width."""
 
     def flaw(self, text: str) -> str | None:
-        return None if text.strip() else "empty"
+        if not text.strip():
+            return "empty"
+        return None if any(unicodedata.category(one)[0] not in "ZC" for one in text) else "nothing that can be seen"
 
 
 class OverLong(SideRule):
@@ -62,7 +66,7 @@ class OverLong(SideRule):
 
 
 class ControlCharacters(SideRule):
-    """Characters that no sentence holds: C0 and C1 controls but for tabs and line ends."""
+    """Characters that no sentence holds: controls but for tab and line feed, other line ends, a byte order mark."""
 
     def flaw(self, text: str) -> str | None:
         found = CONTROL.search(text)

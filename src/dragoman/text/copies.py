@@ -21,6 +21,7 @@ from dragoman.text.cleaning import at_least
 PARTITION = 1 << 22  # pairs that are sorted at once
 PORTION = 1 << 20  # of which the next partition is searched
 SOURCE, TARGET, PAIR = range(3)  # the columns of hashes
+SAME = ("source is", "target is", "source and target are")
 SPREAD = np.uint64(0x9E3779B97F4A7C15)  # odd: source and target do not weigh the same in the hash of a pair
 
 Hashes = np.ndarray  # (N, 3) uint64: SOURCE, TARGET, PAIR
@@ -131,21 +132,22 @@ class Leaks(SplitRule):
         return found_H2 & (held.lengths_H2 >= self.shortest)
 
     def _in_portion(self, hashes_N3: Hashes, rows_P: np.ndarray, held: HeldOut) -> Found:
-        """A note is twice the number of the held-out pair, and one more where it is the target that is the same."""
+        """A note is three times the number of the held-out pair, and the column in which it is the same."""
         notes_P = np.full(len(rows_P), -1)
-        for side in (TARGET, SOURCE):
-            long = np.flatnonzero(held.lengths_H2[:, side] >= self.shortest)
+        lengths = [*held.lengths_H2.T, held.lengths_H2.min(1)]
+        for side in (TARGET, SOURCE, PAIR):
+            long = np.flatnonzero(lengths[side] >= self.shortest)
             hashes = held.hashes_H3[long, side]
             order = np.argsort(hashes, kind="stable")
             asked = hashes_N3[rows_P, side]
             places = np.searchsorted(hashes[order], asked).clip(max=len(long) - 1)
             if len(long):
                 nearest = order[places]
-                notes_P = np.where(hashes[nearest] == asked, 2 * long[nearest] + side, notes_P)
+                notes_P = np.where(hashes[nearest] == asked, 3 * long[nearest] + side, notes_P)
         return Found(rows_P[notes_P >= 0], notes_P[notes_P >= 0])
 
     def reason(self, note: int, origin: Callable[[int], str], held_origin: Callable[[int], str]) -> str:
-        return f"its {('source', 'target')[note % 2]} is also in {held_origin(note // 2)} ({self.form})"
+        return f"its {SAME[note % 3]} also in {held_origin(note // 3)} ({self.form})"
 
 
 # --- how sentences are compared

@@ -29,7 +29,8 @@ from dragoman.text.splits import SplitName, Splits, chosen, refuse_flaws, set_as
 
 log = logging.getLogger("dragoman")
 QUARANTINE = "quarantine.tsv.gz"  # reason, origin, source, target
-ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+ESCAPED = ("\\", *map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0)), "\u2028", "\u2029", "\ufeff")
+ESCAPES = str.maketrans({one: repr(one)[1:-1] for one in ESCAPED})
 
 
 class Cleaned(NamedTuple):
@@ -104,7 +105,7 @@ def work_out(
 
 
 def write_rows(file: BinaryIO, rows: Iterator[tuple[str, dict[str, str]]]) -> None:
-    """A line for each; tabs, line ends and backslashes as \\t, \\n, \\r and \\\\."""
+    """A line for each, by any program's law of lines: controls, line ends and backslashes escaped as Python does."""
     with pack(file, ".gz") as stream:
         for reason, pair in rows:
             cells = (reason, pair["origin"], pair["source"], pair["target"])

@@ -8,6 +8,7 @@ This file knows nothing of splits, of storage or of configuration, but for the t
 
 import csv
 import json
+import re
 import reprlib
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
@@ -46,8 +47,17 @@ OTHER_SEPARATORS = {one: f"'corpus.separator=\"{one}\"'" for one in ";|,"} | {"\
 
 def read_text(source: Path, target: Path) -> Pairs:
     """Two files, line n of one the translation of line n of the other; of a bad line the origin names its own file."""
+    both = together(source, target)
     for number, (ours, theirs) in enumerate(read_parallel(source, target, ESCAPED), start=1):
-        yield Pair(ours, theirs, f"{source if flaw_of(theirs) is None else target}:{number}")
+        own = next((path for path, text in ((source, ours), (target, theirs)) if flaw_of(text)), both)
+        yield Pair(ours, theirs, f"{own}:{number}")
+
+
+def together(source: Path, target: Path) -> str:
+    """Two names as a shell writes them: "DATA/train.{en,de}"."""
+    parts = re.fullmatch(r"(.*[./]|)(.*)\0\1(.*)", f"{source}\0{target}", re.DOTALL)
+    assert parts  # the beginning that they share may be empty
+    return f"{parts[1]}{{{parts[2]},{parts[3]}}}"
 
 
 def read_tsv(path: Path, source: Column, target: Column) -> Pairs:
@@ -226,7 +236,7 @@ def text_of(value: object) -> str:
             return value
     except UnicodeEncodeError:
         pass
-    return NotText(str(value).encode("utf-8", "backslashreplace").decode("utf-8"))
+    return NotText(repr(value) if isinstance(value, str) else value)
 
 
 def flaw_of(text: str) -> str | None:
