@@ -117,6 +117,8 @@ def found(text: str, tokens: int = 4, log_probability: float = -2.0, at_limit: b
         ("a cat", found("un chat"), 4, None),
         ("", found("un chat"), 4, "empty"),
         ("a cat", found(" "), 4, "empty"),
+        ("a cat", found("un \x07chat"), 4, "control"),
+        ("a cat", found("un\u2028chat"), 4, "control"),
         ("A  cat", found("a Cat"), 4, "copy"),
         ("a cat", found("un chat", at_limit=True), 4, "unfinished"),
         ("a cat", found("un chat chat chat chat"), 4, "loop"),
@@ -134,7 +136,7 @@ def found(text: str, tokens: int = 4, log_probability: float = -2.0, at_limit: b
 def test_a_filter_says_which_law_is_broken(source, translation, tokens, reason):
     assert Filter(min_log_probability=-1.0, max_ratio=2.0, max_repeats=3).reason(source, translation, tokens) == reason
     lax = Filter(min_log_probability=None, max_ratio=None, max_repeats=None).reason(source, translation, tokens)
-    assert lax == (reason if reason in ("empty", "copy", "unfinished") else None)
+    assert lax == (reason if reason in ("empty", "control", "copy", "unfinished") else None)
 
 
 @pytest.mark.parametrize("changes", [{"max_ratio": 0.5}, {"max_repeats": 0}])
@@ -254,6 +256,7 @@ def test_a_finished_output_is_told_again_and_never_made_again(trained, mono, pla
         refused = synthesise(trained, *GREEDY, "output=out.tsv", other)
         assert refused.status == 1
         assert "out.tsv was made with other settings (" in refused.err
+        assert "): remove out.tsv and out.tsv.json, or choose" in refused.err
     (place / "mono.en").write_text("other\n")
     assert "(source: " in synthesise(trained, *GREEDY, "output=out.tsv").err
     after = tree(place)

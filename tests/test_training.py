@@ -6,6 +6,7 @@ import math
 import signal
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning as L
@@ -25,6 +26,7 @@ from dragoman.run import IDENTITY, Run, differences
 from dragoman.training import schedule, task
 from dragoman.training.checkpoints import average
 from dragoman.training.precision import best_precision
+from dragoman.training.progress import ShowProgress
 from dragoman.training.scoring import ScoreTranslations
 from dragoman.training.task import TranslationTask
 from dragoman.training.train import train
@@ -644,3 +646,21 @@ def test_precision_is_what_was_asked_or_what_the_processor_does_in_hardware(monk
     for has_bf16, expected in ((True, "bf16-mixed"), (False, "32-true")):
         monkeypatch.setattr("dragoman.training.precision.cpu_has_bf16", lambda answer=has_bf16: answer)
         assert best_precision("auto", "cpu") == expected
+
+
+# --- What is told ---
+
+
+def test_a_validation_before_any_loss_is_known_says_nothing_of_one(caplog):
+    caplog.set_level("INFO")
+    show = ShowProgress(every=50)
+    show.paused = show.validation_began = 0.0
+    metrics = {"validation_loss": torch.tensor(2.5), "bleu": torch.tensor(12.0)}
+    trainer: Any = SimpleNamespace(callback_metrics=metrics, loggers=[], is_global_zero=True, global_step=2)
+    show.on_validation_end(trainer, None)  # type: ignore[arg-type]
+    show.recent = "loss 3.100"
+    show.on_validation_end(trainer, None)  # type: ignore[arg-type]
+    assert caplog.messages == [
+        "step 2: validation loss 2.500, BLEU 12.00",
+        "step 2: loss 3.100; validation loss 2.500, BLEU 12.00",
+    ]

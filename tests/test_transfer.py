@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -103,8 +104,12 @@ def test_the_log_tells_what_was_loaded_and_what_not(first, tmp_path, caplog):
     tensors = len(fitting) - 2  # three names of one table
     assert f"from {first}: the tokenizer, and {tensors} of {len(ours) - 2} tensors" in told
     assert "encoder.2.* (absent there)" in told
-    assert "encoder.0.feed_forward.expand.weight (32 × 16 there, 48 × 16 here)" in told
+    assert told.count("encoder.*.feed_forward.expand.weight (32 × 16 there, 48 × 16 here)") == 1
+    assert "feed_forward.contract.weight (16 × 32 there, 16 × 48 here)" in told
+    assert told.count("here") <= 7
+    assert "with the `experiment` and `model` that the other run was made with" in told
     assert "decoder.1.* (not wanted here)" in told
+    assert re.search(r"attention is computed by: encoder [\w ]+; decoder [\w ]+; cross [\w ]+$", told, re.MULTILINE)
     whole = sum(one.numel() for one in Run(tmp_path).model().parameters())
     frozen = sum(tensor.numel() for name, tensor in ours.items() if name.startswith("encoder.0."))
     assert f"training {whole - frozen:,} of {whole:,} parameters" in told

@@ -197,12 +197,15 @@ def test_a_fused_attention_names_the_kernel_that_it_runs():
     mask, long = Mask("causal"), torch.randn(1, 2, 1024, 8)
     name = lambda q, k, v: EVERY["fused"].kernel(q, KV(k, v), mask)  # noqa: E731
     assert name(q, k, v) == "flash attention"
-    assert name(*(one.bfloat16() for one in (q, k, v))) == "two products"
+    assert name(*(one.bfloat16() for one in (q, k, v))) == "two matrix products"
     assert name(*(long.bfloat16() for _ in range(3))) == "flash attention"
     with torch.no_grad():
         assert name(*(one.bfloat16() for one in (q, k, v))) == "flash attention"
         past = KV(k, v)
-        assert ATTENTIONS["fused"](dropout=0.1, num_heads=2, head_dim=8).kernel(q, past, mask) == "eager products"
+        assert (
+            ATTENTIONS["fused"](dropout=0.1, num_heads=2, head_dim=8).kernel(q, past, mask)
+            == "matrix products with dropout"
+        )
 
 
 def test_kernels_are_told_by_what_they_read_for():

@@ -17,7 +17,7 @@ from dragoman.data import tokenised as tokenised_module
 from dragoman.data.batch import as_batch, collate, pad_sources
 from dragoman.data.draws import Draws
 from dragoman.data.module import TranslationData
-from dragoman.data.reading import train_tokenizers
+from dragoman.data.reading import tell, train_tokenizers
 from dragoman.data.sampler import START, EndlessBatches, Position, in_order, useful_share
 from dragoman.data.stored import Pairs, Stored
 from dragoman.data.tokenised import flat_column, tokenise
@@ -447,3 +447,12 @@ def test_the_module_is_lightnings_and_tokenises_once():
     data.setup("fit")
     assert isinstance(data, L.LightningDataModule)
     assert data.train is train
+
+
+@pytest.mark.parametrize(
+    ("parts", "beginning"), [(None, "batches of 2 "), (1.0, "an epoch has 2 ba"), (3.0, "an epoch has about 6 ba")]
+)
+def test_what_an_epoch_is_is_told_if_it_is_known(parts, beginning, caplog):
+    caplog.set_level("INFO")
+    tell(np.full((4, 2), 3), [np.array([0, 1]), np.array([2, 3])], parts)
+    assert caplog.messages[0].startswith(beginning)

@@ -27,9 +27,9 @@ class Fused(ScaledDot):
 
     def forward(self, q_BHTK: Tensor, past: KV, mask: Mask) -> Tensor:
         way = self.way(q_BHTK, past)
-        if way == "eager products":
+        if way == "matrix products with dropout":
             return super().forward(q_BHTK, past, mask)
-        if way == "two products":
+        if way == "two matrix products":
             return two_products(q_BHTK, past, mask)
         return one_kernel(q_BHTK, past, mask, dropout=self.dropped)
 
@@ -42,15 +42,15 @@ class Fused(ScaledDot):
         choice = torch._fused_sdp_choice(q_BHTK, *past, attn_mask=allowed, dropout_p=self.dropped, is_causal=square)
         return SDPBackend(choice).name.lower().replace("_", " ")
 
-    def way(self, q_BHTK: Tensor, past: KV) -> Literal["torch", "eager products", "two products"]:
+    def way(self, q_BHTK: Tensor, past: KV) -> Literal["torch", "matrix products with dropout", "two matrix products"]:
         """The soonest: torch's kernel, but on a CPU for dropping weights and for training on sentences in bf16."""
         if not q_BHTK.is_cpu:
             return "torch"
         if self.dropped:
-            return "eager products"
+            return "matrix products with dropout"
         half = q_BHTK.dtype in (torch.bfloat16, torch.float16)
         few = q_BHTK.shape[2] * past.k_BHSK.shape[2] < LONG
-        return "two products" if half and few and torch.is_grad_enabled() else "torch"
+        return "two matrix products" if half and few and torch.is_grad_enabled() else "torch"
 
     @property
     def dropped(self) -> float:

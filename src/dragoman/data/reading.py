@@ -135,10 +135,14 @@ def draws_of(text: Text, proportions: Proportions, seed: int) -> Draws:
 
 def tell(lengths_N2: np.ndarray, batches: list[np.ndarray], parts: float | None) -> None:
     """What an epoch of so many parts like this one is, if that is known, and what padding costs."""
-    count = "many" if parts is None else f"{'about ' if parts > 1 else ''}{round(len(batches) * max(1.0, parts)):,}"
+    count = f"{'about ' if (parts or 0) > 1 else ''}{round(len(batches) * max(1.0, parts or 0)):,}"
     log.info(
-        "an epoch has %s batches of %d sentences on average; %.1f %% of their tokens are useful, the rest padding",
-        *(count, sum(map(len, batches)) / len(batches), 100 * useful_share(lengths_N2, batches)),
+        "%sbatches of %d sentences on average; %.1f %% of their tokens are useful, the rest padding",
+        *(
+            "" if parts is None else f"an epoch has {count} ",
+            sum(map(len, batches)) / len(batches),
+            100 * useful_share(lengths_N2, batches),
+        ),
     )
 
 

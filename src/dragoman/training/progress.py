@@ -71,9 +71,9 @@ class ShowProgress(L.Callback):
     def _tell_kernels(self, trainer: L.Trainer) -> None:
         """Which backend really computed attention, after the first batch."""
         self.watching.close()
-        told = ", ".join(f"{PLACES[kind]} by {' and '.join(sorted(names))}" for kind, names in self.kernels.items())
+        told = "; ".join(f"{PLACES[kind]} {' and '.join(sorted(names))}" for kind, names in self.kernels.items())
         if trainer.is_global_zero:
-            log.info("attention: %s", told)
+            log.info("attention is computed by: %s", told)
         self.kernels = {}
 
     def _measure(self, trainer: L.Trainer, pl_module: Any, step: int) -> None:
@@ -97,10 +97,8 @@ class ShowProgress(L.Callback):
         metrics = {key: trainer.callback_metrics[key].item() for key in ("validation_loss", "bleu")}
         write_metrics(trainer, metrics)
         if trainer.is_global_zero:
-            self._line(
-                f"step {trainer.global_step:,}: {self.recent}; validation loss {metrics['validation_loss']:.3f},"
-                f" BLEU {metrics['bleu']:.2f}"
-            )
+            found = f"validation loss {metrics['validation_loss']:.3f}, BLEU {metrics['bleu']:.2f}"
+            self._line(f"step {trainer.global_step:,}: {'; '.join(filter(None, (self.recent, found)))}")
 
     def _line(self, text: str) -> None:
         self.last_line = time.perf_counter()

@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from itertools import chain
@@ -54,7 +55,9 @@ def load_fitting(model: nn.Module, other: Run) -> None:
     fit = compare(ours, theirs)
     left = reasons(fit, ours, theirs)
     if not fit.loaded:
-        raise InputError(f"Nothing of `init` ({other.folder}) fits this model: {left}; choose a `model` like its own.")
+        raise InputError(
+            f"Nothing of `init` ({other.folder}) fits this model: {left}; choose its own `experiment` and `model`."
+        )
     for name in fit.loaded:
         ours[name].copy_(theirs[name])
     loaded, whole = (sum(ours[name].numel() for name in names) for names in (fit.loaded, chain(*fit)))
@@ -63,7 +66,7 @@ def load_fitting(model: nn.Module, other: Run) -> None:
         *(other.folder, len(fit.loaded), sum(map(len, fit)), f"{loaded:,}", f"{whole:,}"),
     )
     if left:
-        log.info("not loaded: %s", left)
+        log.info("not loaded: %s; all is with the `experiment` and `model` that the other run was made with", left)
 
 
 def compare(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> Fit:
@@ -79,9 +82,11 @@ def compare(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> Fit:
 
 def reasons(fit: Fit, ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> str:
     """Which tensors are not the other run's, and which of its own are not used; empty if all fit."""
-    shapes = [f"{name} ({shape_of(theirs[name])} there, {shape_of(ours[name])} here)" for name in fit.other_shape]
-    if len(shapes) > 5:
-        shapes = [*shapes[:5], f"{len(shapes) - 5} more"]
+    every = dict.fromkeys(  # those of all layers as one
+        f"{re.sub(r'[.][0-9]+[.]', '.*.', name)} ({shape_of(theirs[name])} there, {shape_of(ours[name])} here)"
+        for name in fit.other_shape
+    )
+    shapes = [*every] if len(every) <= 5 else [*[*every][:4], f"{len(every) - 4} more"]
     told = {
         "absent there": shortened(fit.absent, ours),
         "of another shape": shapes,
