@@ -27,7 +27,8 @@ from dragoman.errors import InputError
 from dragoman.run import Run, read_weights
 from dragoman.search import Beam, Greedy, Sampling
 from dragoman.text import interchange, lines
-from dragoman.text.interchange import read_gettext, read_tmx, read_xliff, read_xlsx
+from dragoman.text.catalogues import read_gettext
+from dragoman.text.interchange import read_tmx, read_xliff, read_xlsx
 from dragoman.text.lines import read_lines
 from dragoman.text.readers import Pairs, read_csv, read_jsonl, read_parquet, read_tsv
 from dragoman.text.tokenizer import SentencePiece
@@ -418,10 +419,10 @@ def gettext(path: Path) -> Pairs:
 
 Read = Callable[[Path], Any]
 CORPORA: dict[str, tuple[Read, bytes | Callable[[], bytes], str | None]] = {
-    "laughs.tmx": (tmx, memory_of(UNIT.format("", "&l9;"), LOL), "is not expanded|not well-formed"),
-    "laughs attribute.tmx": (tmx, memory_of(UNIT.format(' a="&l9;"', "x"), LOL), "not well-formed"),
-    "quadratic.tmx": (tmx, memory_of(UNIT.format("", "&a;" * 1000), LONG), "not well-formed|is not expanded"),
-    "quadratic attribute.tmx": (tmx, memory_of(UNIT.format(f' a="{"&a;" * 1000}"', "x"), LONG), "not well-formed"),
+    "laughs.tmx": (tmx, memory_of(UNIT.format("", "&l9;"), LOL), "is not expanded|unfold into far more"),
+    "laughs attribute.tmx": (tmx, memory_of(UNIT.format(' a="&l9;"', "x"), LOL), "unfold into far more"),
+    "quadratic.tmx": (tmx, memory_of(UNIT.format("", "&a;" * 1000), LONG), "is not expanded|unfold into far more"),
+    "quadratic attribute.tmx": (tmx, memory_of(UNIT.format(f' a="{"&a;" * 1000}"', "x"), LONG), "unfold into far more"),
     "deep.tmx": (tmx, memory_of(UNIT.format("", "<hi>" * 100_000)), "not well-formed"),
     "outer definition.tmx": (
         tmx, b'<!DOCTYPE tmx SYSTEM "file:///dev/zero">' + memory_of(UNIT.format("", "x"))[21:], None
@@ -444,7 +445,7 @@ CORPORA: dict[str, tuple[Read, bytes | Callable[[], bytes], str | None]] = {
     "laughs.xlf": (
         lambda path: read_xliff(path, "en", "fr"),
         f'<!DOCTYPE xliff [{LOL}]><xliff><trans-unit><source>&l9;</source></trans-unit></xliff>'.encode(),
-        "is not expanded|not well-formed|no unit",
+        "is not expanded|unfold into far more|no unit",
     ),
     "laughs.xlsx": (spreadsheet, sheet(row(1, text="&l9;"), LOL), "cannot be read as a spreadsheet"),
     "outer file.xlsx": (
@@ -455,8 +456,8 @@ CORPORA: dict[str, tuple[Read, bytes | Callable[[], bytes], str | None]] = {
     ),
     "far row.xlsx": (spreadsheet, sheet(row(1) + row(10**12)), "more than 1,048,576 rows"),
     "far column.xlsx": (spreadsheet, sheet(row(1, cell="ZZZZZZ")), "cannot be read as a spreadsheet"),
-    "many.mo": (gettext, catalogue(0xFFFFFFFF), "cannot be read as a gettext catalogue"),
-    "long.mo": (gettext, catalogue(1, 0x7FFFFFFF, 0), "texts overlap"),
+    "many.mo": (gettext, catalogue(0xFFFFFFFF), "ends inside an entry"),
+    "long.mo": (gettext, catalogue(1, 0x7FFFFFFF, 0), "ends inside an entry"),
     "overlap.mo": (gettext, catalogue(20_000, *(160_000, 28) * 20_000), "texts overlap"),
     "codec.po": (gettext, b'msgid ""\nmsgstr "Content-Type: text/plain; charset=zlib_codec\\n"\n', None),
     "repeated.parquet": (lambda path: read_parquet(path, "en", "fr"), repeated, None),

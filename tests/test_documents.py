@@ -14,8 +14,8 @@ import zstandard
 
 from dragoman.errors import InputError
 from dragoman.text import lines
+from dragoman.text.catalogues import read_gettext
 from dragoman.text.documents import Gettext, Tmx, Xliff, Xlsx
-from dragoman.text.interchange import read_gettext
 from dragoman.text.lines import read_lines
 from dragoman.text.splits import texts_alone
 from scripts_for_tests import SCRIPTS
@@ -287,7 +287,7 @@ BROKEN = {
         lambda path: text(path, 'msgid "a"\nnonsense\n'),
         Gettext,
         {"msgid_language": "en"},
-        r"bad\.po cannot be read as a gettext",
+        r"bad\.po ends inside an entry, cut off or damaged",
     ),
     "bad.mo": (
         lambda path: text(path, "not a catalogue"),
@@ -321,12 +321,12 @@ BROKEN = {
         XLSX | {"sheet": "Page"},
         "has no sheet 'Page' but 'Pairs', 'Notes'",
     ),
-    "cut.mo": (cut_mo, Gettext, {"msgid_language": "en"}, r"cut\.mo is cut off inside an entry"),
+    "cut.mo": (cut_mo, Gettext, {"msgid_language": "en"}, r"cut\.mo ends inside an entry"),
     "cut.po": (
         lambda path: text(path, 'msgid "a"\nmsgstr "b"\n\nmsgid "Hello."\nmsgstr "Bonj'),
         Gettext,
         {"msgid_language": "en"},
-        r"cut\.po is cut off inside an entry",
+        r"cut\.po ends inside an entry",
     ),
     "mixed.xlsx": (
         lambda path: sheet(path, [("a", "b"), ("c", 5)]),

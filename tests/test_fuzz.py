@@ -29,7 +29,8 @@ from dragoman.errors import InputError
 from dragoman.evaluation import scores
 from dragoman.evaluation.forced import log_probabilities
 from dragoman.search import Beam, Greedy, Sampling
-from dragoman.text.interchange import read_gettext, read_tmx, read_xliff, read_xlsx
+from dragoman.text.catalogues import read_gettext
+from dragoman.text.interchange import read_tmx, read_xliff, read_xlsx
 from dragoman.text.readers import Pairs, read_csv, read_jsonl, read_parquet, read_text, read_tsv
 from dragoman.translator import Translator
 from scripts_for_tests import Answer, call, lines, run

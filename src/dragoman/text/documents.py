@@ -5,8 +5,9 @@ from pathlib import Path
 
 from dragoman.errors import InputError
 from dragoman.text.base import as_files, as_list
+from dragoman.text.catalogues import read_gettext
 from dragoman.text.corpus import OneFile, Table
-from dragoman.text.interchange import read_gettext, read_tmx, read_xliff, read_xlsx
+from dragoman.text.interchange import read_tmx, read_xliff, read_xlsx
 from dragoman.text.readers import Pairs
 from dragoman.text.splits import SplitName
 

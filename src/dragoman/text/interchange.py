@@ -1,11 +1,10 @@
-"""Readers of what translators' programs write: TMX, XLIFF, gettext catalogues, spreadsheets → sentence pairs.
+"""Readers of what translators' programs write: TMX, XLIFF, spreadsheets → sentence pairs.
 
 XML is streamed and its entities stay unexpanded; no reader fetches anything. A unit without a text on both sides is
 none; what is inside inline codes (bpt, ept, it, ph, ut) is the code of another program, not text.
 """
 
 import re
-import struct
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -18,7 +17,6 @@ from dragoman.text.readers import Column, Pair, Pairs, pairs_of_cells, text_of
 
 CODES = frozenset(["bpt", "ept", "it", "ph", "ut"])  # inline elements whose content is not text
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
-CLOSED = re.compile(rb'[^"]*"(?:[^"\\]|\\.)*"')  # a line of a PO file whose text has its closing quote
 LARGEST_SHEET = 1 << 29  # bytes that a spreadsheet may unpack to
 ROWS = 1 << 20  # of a sheet, the most that there can be
 LARGEST_UNIT = 1 << 24  # bytes of XML from one unit to the next: what is read of it takes some forty times as many
@@ -66,67 +64,6 @@ def _pairs_of_units(
             yield pair
     if not found:
         raise _no_such_languages(path, source, target, seen)
-
-
-def read_gettext(path: Path, msgid: str, source: str, target: str) -> Pairs:
-    """A PO or MO catalogue whose message ids are in the language `msgid`; fuzzy and obsolete entries are left out.
-
-    Of a plural entry the first and the last form are two pairs.
-    """
-    import polib  # here: most never need it
-
-    if msgid not in (source, target):
-        raise InputError(
-            f"corpus.msgid_language ({msgid}) must be one of the two languages, {source} and {target}: message ids are"
-            " one side of every pair."
-        )
-    try:
-        content = path.read_bytes()
-        if _is_cut(content, path.suffix):
-            raise InputError(f"{path} is cut off inside an entry: fetch or make the catalogue anew, or leave it out.")
-        if path.suffix == ".mo":
-            _refuse_overlap(content)
-        entries = polib.mofile(str(path)) if path.suffix == ".mo" else polib.pofile(str(path))
-    except InputError:
-        raise
-    except Exception as error:  # a damaged file can fail in as many ways as there are lines in its reader
-        told = " ".join(str(error).split()).removeprefix(f"{path}: ")
-        raise InputError(f"{path} cannot be read as a gettext catalogue ({told}); mend it, or leave it out.") from error
-    for number, entry in enumerate(entries, start=1):
-        if entry.obsolete or "fuzzy" in entry.flags:
-            continue
-        forms = [entry.msgstr_plural[number] for number in sorted(entry.msgstr_plural)] or [entry.msgstr]
-        ids = [entry.msgid, entry.msgid_plural] if entry.msgid_plural else [entry.msgid]
-        for text, translation in zip(ids, (forms[0], forms[-1]), strict=False):
-            if text.strip() and translation.strip():
-                origin = f"{path}:{number if path.suffix == '.mo' else entry.linenum}"  # .mo files have no lines
-                yield Pair(text, translation, origin) if msgid == source else Pair(translation, text, origin)
-
-
-def _refuse_overlap(catalogue: bytes) -> None:
-    """ValueError where the texts of a MO file are longer than it: one text many times over fills any memory."""
-    order = "<" if catalogue.startswith(b"\xde\x12\x04\x95") else ">"
-    count, *tables = struct.unpack_from(f"{order}3I", catalogue, 8)
-    if sum(sum(struct.unpack_from(f"{order}{2 * count}I", catalogue, table)[::2]) for table in tables) > len(catalogue):
-        raise ValueError("its texts overlap")
-
-
-def _is_cut(content: bytes, suffix: str) -> bool:
-    """Whether a catalogue ends too early: polib would read what is left, the last text without its end."""
-    if suffix != ".mo":
-        lines = [line.strip() for line in content.splitlines()]
-        lines = [line for line in lines if line and not line.startswith(b"#")]
-        keyword = next((line for line in reversed(lines) if line.startswith(b"msg")), b"msgstr")
-        return bool(lines) and not (keyword.startswith(b"msgstr") and CLOSED.fullmatch(lines[-1]))
-    order = {b"\xde\x12\x04\x95": "<", b"\x95\x04\x12\xde": ">"}.get(content[:4])
-    if order is None:
-        return len(content) < 4  # any other content is no catalogue at all, which polib refuses
-    try:
-        count, *tables = struct.unpack_from(f"{order}3I", content, 8)
-        spans = [struct.unpack_from(f"{order}2I", content, table + 8 * row) for table in tables for row in range(count)]
-    except struct.error:
-        return True
-    return any(start + length > len(content) for length, start in spans)
 
 
 def read_xlsx(path: Path, sheet: str | None, source: Column, target: Column) -> Pairs:

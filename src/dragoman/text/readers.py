@@ -34,15 +34,13 @@ Pairs = Iterator[Pair]
 Column = str | int
 
 ROWS = 100  # of Parquet at a time: a file of 1 MiB can say that a sentence of 1 MiB stands in every row
+SET_COLUMNS = "set corpus.source_column and corpus.target_column"
+NOT_UTF8 = "not UTF-8"
+OTHER_SEPARATORS = {one: f"'corpus.separator=\"{one}\"'" for one in ";|,"} | {"\t": "corpus=tsv"}
 
 
 class NotText(str):
     """A number, a date or whatever else a cell holds in the place of a text, spelt out."""
-
-
-SET_COLUMNS = "set corpus.source_column and corpus.target_column"
-NOT_UTF8 = "not UTF-8"
-OTHER_SEPARATORS = {one: f"'corpus.separator=\"{one}\"'" for one in ";|,"} | {"\t": "corpus=tsv"}
 
 
 def read_text(source: Path, target: Path) -> Pairs:
