@@ -106,7 +106,6 @@ def test_the_log_tells_what_was_loaded_and_what_not(first, tmp_path, caplog):
     assert "encoder.2.* (absent there)" in told
     assert told.count("encoder.*.feed_forward.expand.weight (32 × 16 there, 48 × 16 here)") == 1
     assert "feed_forward.contract.weight (16 × 32 there, 16 × 48 here)" in told
-    assert told.count("here") <= 7
     assert "with the `experiment` and `model` that the other run was made with" in told
     assert "decoder.1.* (not wanted here)" in told
     assert re.search(r"attention is computed by: encoder [\w ]+; decoder [\w ]+; cross [\w ]+$", told, re.MULTILINE)
