@@ -65,7 +65,8 @@ def draw(looks: list[Look], path: str) -> None:
     figure = Figure(figsize=(6.4, 2.8), layout="constrained")
     axis = figure.subplots()
     axis.plot([one.lines for one in looks], [one.mebibytes for one in looks])
-    axis.set(xlabel="lines translated", ylabel="resident memory, MiB", ylim=(0, None))
+    axis.set(xlabel="lines translated", ylabel="resident memory, MiB")
+    axis.set_ylim(0, 1.3 * max(one.mebibytes for one in looks))
     axis.xaxis.set_major_formatter("{x:,.0f}")
     figure.savefig(path, metadata={"Date": None} if path.endswith("svg") else None)
 
@@ -81,6 +82,8 @@ def main() -> None:
     print("| lines done | resident memory, MiB |\n|---|---|")
     for one in [looks[0], *looks[len(looks) // SHOWN :: max(1, len(looks) // SHOWN)]]:
         print(f"| {one.lines:,} | {one.mebibytes:.0f} |")
+    later = [one.mebibytes for one in looks[1:]]
+    print(f"\n{len(later)} looks, one every {EVERY:,} lines: {min(later):.0f} to {max(later):.0f} MiB")
 
 
 if __name__ == "__main__":

@@ -253,6 +253,7 @@ RUNS: dict[str, tuple[Arm, str]] = {
     "compressed": (repacked(how=zipfile.ZIP_DEFLATED), DAMAGED),
     "zip bomb": (repacked(how=zipfile.ZIP_DEFLATED, more=zeros), DAMAGED),
     "declared sizes": (declared, DAMAGED),
+    "parts outside": (repacked(more=lambda archive: archive.writestr("../canary", b"")), DAMAGED),
     "20 GB of nothing": (lambda folder: os.truncate(folder / "best.ckpt", 20 << 30), DAMAGED),
     "weights: a pipe": (pipe("best.ckpt"), NO_WEIGHTS),
     "weights: /dev/zero": (link("best.ckpt", "/dev/zero"), NO_WEIGHTS),
@@ -283,7 +284,7 @@ def test_a_run_that_would_take_all_is_refused(theirs: Path, attack: str) -> None
     taken.check()
     assert re.search(message, str(caught.value)), caught.value
     assert "\n" not in str(caught.value)
-    assert not Path("canary").exists()
+    assert not list(theirs.parent.rglob("canary"))
 
 
 LARGE = 2**62
@@ -300,6 +301,7 @@ ODD: dict[str, Arm] = {
         (folder / "best.ckpt").symlink_to("../elsewhere"),
     ),
     "storages without end": repacked(endless),
+    "a run elsewhere": lambda folder: [part(key, "../canary")(folder) for key in ("run_dir", "name", "suffix")],
 }  # fmt: skip
 
 
@@ -312,8 +314,9 @@ def test_a_run_that_is_odd_translates_a_line_to_a_line(theirs: Path, attack: str
     taken.check()
     assert len(found) == 2
     assert not any("\n" in line for line in found)
-    if attack in ("a link to our own", "storages without end"):
+    if attack in ("a link to our own", "storages without end", "a run elsewhere"):
         assert found[:1] == plain
+    assert not list(theirs.parent.rglob("canary"))
 
 
 @pytest.mark.parametrize("value", [NAN, math.inf, -math.inf, 1e38, 0.0])
@@ -466,7 +469,7 @@ CORPORA: dict[str, tuple[Read, bytes | Callable[[], bytes], str | None]] = {
     "open quote.csv": (lambda path: read_csv(path, 1, 2), b'"' + b"a\n" * 1_000_000, "field larger than"),
     "tabs.tsv": (lambda path: read_tsv(path, 1, 2), b"\t" * 1_000_000, None),
     **{
-        f"line.txt.{suffix}": (read_lines, lambda pack=pack: pack(bytes(200 << 20)), "over 1 MiB")
+        f"line.txt.{suffix}": (read_lines, lambda pack=pack: pack(bytes(40 << 20)), "over 1 MiB")
         for suffix, pack in (("gz", gzip.compress), ("xz", lzma.compress), ("zst", zstandard.compress))
     },
 }  # fmt: skip

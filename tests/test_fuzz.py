@@ -214,7 +214,7 @@ def test_files_of_every_kind_through_the_scripts(trained: Runs, count: int) -> N
     assert 0 < refused < 3 * count
 
 
-@amounts(1, 16)
+@amounts(1, 12)
 def test_standard_input_of_every_kind_through_real_processes(trained: Runs, place: Path, count: int) -> None:
     search = ["search=greedy", *(f"search.{key}={value}" for key, value in LENGTHS.items())]
     generator, done = random.Random(4), 0

@@ -87,9 +87,13 @@ def timed(translator: Translator, lines: list[str]) -> tuple[float, list[str]]:
 
 @torch.inference_mode()
 def kept_bytes(translator: Translator, source: list[int], target: list[int]) -> int:
-    """What a model holds of a sentence once its translation is written by one row, token after token."""
+    """What a model holds of a sentence once its translation is written by one row, token after token.
+
+    Of the source as much as is translated in one piece.
+    """
     model = translator.model
-    src_BS, tgt_BT = (side.to(model.device) for side in collate([source], [target]))
+    batch = collate([source[: translator.search.max_source - 1]], [target])
+    src_BS, tgt_BT = (side.to(model.device) for side in batch)
     memory = model.encode(src_BS)
     state = model.start(memory)
     for token_B1 in tgt_BT[:, : model.max_length].split(1, dim=1)[:-1]:

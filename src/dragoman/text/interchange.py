@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 from dragoman.errors import InputError
 from dragoman.text.lines import open_bytes
@@ -108,7 +108,7 @@ def _refuse_bomb(path: Path) -> None:
     with open_bytes(path) as stream:
         try:
             size = sum(part.file_size for part in ZipFile(stream).infolist())
-        except (BadZipFile, OSError, ValueError) as error:
+        except Exception as error:  # a damaged archive can fail in many ways
             raise InputError(f"{path} is not a spreadsheet ({error}); give an undamaged .xlsx file.") from error
     if size > LARGEST_SHEET:
         raise InputError(f"{path} would unpack to {size:,} bytes, more than any spreadsheet of text: refused.")
