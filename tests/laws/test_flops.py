@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from models_for_tests import transformer
 from torch.utils.flop_counter import FlopCounterMode
 
 from dragoman.training.flops import training_flops
+from models_for_tests import transformer
 
 B, S, T = 2, 17, 11
 SIZE = {
