@@ -16,7 +16,7 @@ from joeynmt.prediction import prepare
 from joeynmt.training import TrainManager
 from joeynmt.transformer_layers import MultiHeadedAttention, PositionwiseFeedForward
 
-SPECIAL = {"pad": 0, "bos": 1, "eos": 2, "unk": 3}
+SPECIAL = {"unk": 0, "pad": 1, "bos": 2, "eos": 3}  # where JoeyNMT wants them; other ids stay what they are
 
 
 class Timed(TrainManager):
