@@ -466,7 +466,7 @@ CORPORA: dict[str, tuple[Read, bytes | Callable[[], bytes], str | None]] = {
     "repeated.parquet": (lambda path: read_parquet(path, "en", "fr"), repeated, None),
     "deep.jsonl": (lambda path: read_jsonl(path, "en", "fr"), b'{"en":' + b"[" * 3_000_000, "is not JSON"),
     "digits.jsonl": (lambda path: read_jsonl(path, "en", "fr"), b'{"en":' + b"9" * 1_000_000 + b"}", "is not JSON"),
-    "open quote.csv": (lambda path: read_csv(path, 1, 2), b'"' + b"a\n" * 1_000_000, "field larger than"),
+    "open quote.csv": (lambda path: read_csv(path, ",", 1, 2), b'"' + b"a\n" * 1_000_000, "field larger than"),
     "tabs.tsv": (lambda path: read_tsv(path, 1, 2), b"\t" * 1_000_000, None),
     **{
         f"line.txt.{suffix}": (read_lines, lambda pack=pack: pack(bytes(40 << 20)), "over 1 MiB")

@@ -284,7 +284,7 @@ TSV = partial(read_tsv, source=1, target=2)
 FORMS: dict[str, Form] = {
     "text": ("x.en", read_couple, TABBED),
     "tsv": ("x.tsv", TSV, TABBED),
-    "csv": ("x.csv", partial(read_csv, source="a", target="b"),
+    "csv": ("x.csv", partial(read_csv, separator=",", source="a", target="b"),
             lambda rows: ("a,b\n" + "".join(f'{a},"{b}"\n' for a, b in rows)).encode()),
     "jsonl": ("x.jsonl", partial(read_jsonl, source="a", target="b.c"),
               lambda rows: "".join(json.dumps({"a": a, "b": {"c": b}}) + "\n" for a, b in rows).encode()),

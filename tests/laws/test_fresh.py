@@ -181,7 +181,7 @@ def test_a_bad_line_of_a_stream_is_told_in_one_sentence(workers, corpus, tmp_pat
     data = at(module(corpus, "streaming", workers))
     with (tmp_path / "b.tsv").open("ab") as file:
         file.write(b"broken\n")
-    with pytest.raises(InputError, match=r"^\S+b\.tsv, line 131 has 1 columns, [^\n]*$"):
+    with pytest.raises(InputError, match=r"^\S+b\.tsv, line 131 has 1 column, [^\n]*$"):
         list(islice(data.train_dataloader(), 60))
 
 
