@@ -3,20 +3,22 @@
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 
 from dragoman.errors import Stopped
-from dragoman.run import Run
 from dragoman.training.train import train
-from scripts_for_tests import ROOT, environment
-from training_for_tests import TINY, last, metrics, one_thread_and_a_cache, tiny, weights  # noqa: F401 (a fixture)
+from training_for_tests import (
+    TRAINS,
+    assert_same_end,
+    last,
+    one_thread_and_a_cache,  # noqa: F401 (a fixture)
+    start,
+    tiny,
+    wait_for,
+)
 
 STEPS = 24
 RUN = ("model.dropout=0.3", "schedule=cosine", "schedule.total_steps=24", "max_steps=24", "validate_every=4")
@@ -30,33 +32,6 @@ KINDS = {
     ),
 }
 MOMENTS = ("batch", "optimizer", "step", "validation", "translation", "writing", "before a rename", "after a rename")
-
-
-def same(one: Any, other: Any) -> bool:
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
-
-
-def assert_same_end(folder: Path, other: Path) -> None:
-    """All that a run leaves, but for times."""
-    ends = last(folder), last(other)
-    for end in ends:
-        del end["callbacks"]["Provenance"]
-    for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "callbacks", "sums"):
-        assert same(ends[0][key], ends[1][key]), key
-    assert same(weights(folder / "best.ckpt"), weights(other / "best.ckpt"))
-    assert (folder / "hypotheses.txt").read_text() == (other / "hypotheses.txt").read_text()
-    assert Run(folder).scores()["scores"] == Run(other).scores()["scores"]
-    logs = [
-        {step: {key: row[key] for key in row if key != "tokens_per_second"} for step, row in metrics(one).items()}
-        for one in (folder, other)
-    ]
-    assert logs[0] == logs[1]
-    kept = [{path.name for path in (one / "weights").iterdir()} for one in (folder, other)]
-    assert kept[0] == kept[1]
 
 
 # --- Signals that are heeded ---
@@ -100,22 +75,6 @@ def test_a_signal_at_the_last_validation_waits_for_its_end(tmp_path, whole):
 # --- SIGKILL, which is not ---
 
 
-def start(folder: Path, kind: str, *more: str) -> subprocess.Popen[bytes]:
-    """The script in a process group of its own."""
-    variables = environment() | {"HF_DATASETS_CACHE": str(folder / "cache")}
-    variables["PYTHONPATH"] += os.pathsep + str(ROOT / "tests")
-    command = [
-        sys.executable,
-        str(ROOT / "scripts" / "train.py"),
-        *TINY,
-        *RUN,
-        *KINDS[kind],
-        f"run_dir={folder / 'run'}",
-    ]
-    with (folder / "log").open("ab") as log:
-        return subprocess.Popen([*command, *more], env=variables, stdout=log, stderr=log, start_new_session=True)
-
-
 def points(dice: random.Random, count: int) -> list[tuple[int, str]]:
     """Steps in their order, each with a moment."""
     steps = sorted(dice.sample(range(1, STEPS), count))
@@ -127,30 +86,27 @@ def points(dice: random.Random, count: int) -> list[tuple[int, str]]:
 def test_a_run_that_is_killed_again_and_again_is_the_uninterrupted_run(tmp_path, number, kind):
     """24 kills in all, each by SIGKILL between the first and the last optimizer step."""
     (tmp_path / "whole").mkdir()
-    assert start(tmp_path / "whole", kind).wait(300) == 0
+    assert start(tmp_path / "whole", *RUN, *KINDS[kind]).wait(300) == 0
     (tmp_path / "killed").mkdir()
     killed = 0
     for step, moment in points(random.Random(number), 6):
         signalled = {"number": int(signal.SIGKILL), "step": step, "moment": f"'{moment}'"}
-        more = [f"+callbacks.signal.{key}={value}" for key, value in signalled.items()]
-        process = start(tmp_path / "killed", kind, "+callbacks.signal._target_=training_for_tests.Signal", *more)
+        more = ["+callbacks.signal._target_=training_for_tests.Signal"]
+        more += [f"+callbacks.signal.{key}={value}" for key, value in signalled.items()]
+        process = start(tmp_path / "killed", *RUN, *KINDS[kind], *more)
         assert process.wait(300) == -signal.SIGKILL, (step, moment)
         killed += 1
     assert killed == 6
-    assert start(tmp_path / "killed", kind).wait(300) == 0
+    assert start(tmp_path / "killed", *RUN, *KINDS[kind]).wait(300) == 0
     assert_same_end(tmp_path / "whole" / "run", tmp_path / "killed" / "run")
     assert not list((tmp_path / "killed").rglob(".*.partial"))
 
 
 def test_ctrl_c_reaches_the_whole_group_and_only_the_parent_heeds_it(tmp_path):
-    process = start(
-        tmp_path, "stored, workers, saved at each step", "trainer.max_steps=100000", "validate_every=100000"
-    )
+    endless = ("trainer.max_steps=100000", "validate_every=100000")
+    process = start(tmp_path, *RUN, *KINDS["stored, workers, saved at each step"], *endless)
     log = tmp_path / "log"
-    for _ in range(600):
-        if "attention:" in log.read_text():
-            break
-        time.sleep(0.2)
+    wait_for(tmp_path, TRAINS)
     time.sleep(1)
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(60) == 130

@@ -1,7 +1,6 @@
 """Several processes train what one would, in one folder and with one voice; gloo on the CPU."""
 
 import signal
-import subprocess
 import sys
 import time
 from itertools import islice
@@ -16,19 +15,19 @@ from dragoman.data.draws import Draws
 from dragoman.data.sampler import EndlessBatches, Place, Position
 from dragoman.training.scoring import in_turn
 from dragoman.training.train import train
-from scripts_for_tests import ROOT, environment
-from training_for_tests import TINY, last, metrics, one_thread_and_a_cache, tiny, weights  # noqa: F401 (a fixture)
+from training_for_tests import (
+    TRAINS,
+    last,
+    metrics,
+    one_thread_and_a_cache,  # noqa: F401 (a fixture)
+    start,
+    tiny,
+    wait_for,
+    weights,
+)
 
 RUN = ("model.dropout=0", "max_steps=50", "validate_every=25", "validation.sentences=5")
 TORCHRUN = [str(Path(sys.executable).with_name("torchrun")), "--nproc_per_node", "2"]
-
-
-def start(folder: Path, *more: str, by: list[str] | None = None) -> subprocess.Popen[bytes]:
-    """The script, with a log beside the run folder."""
-    variables = environment() | {"HF_DATASETS_CACHE": str(folder / "cache")}
-    command = [*(by or [sys.executable]), str(ROOT / "scripts" / "train.py"), *TINY, *RUN, f"run_dir={folder / 'run'}"]
-    with (folder / "log").open("ab") as log:
-        return subprocess.Popen([*command, *more], env=variables, stdout=log, stderr=log)
 
 
 def farthest(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
@@ -39,7 +38,7 @@ def farthest(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> fl
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two processes, started as anybody would."""
     folder = tmp_path_factory.mktemp("two")
-    process = start(folder, "trainer.devices=2")
+    process = start(folder, *RUN, "trainer.devices=2")
     assert process.wait(240) == 0, (folder / "log").read_text()
     return folder
 
@@ -109,23 +108,15 @@ def test_shares_of_lines_come_back_in_turn(world):
 # --- Slower ones ---
 
 
-def wait_for(folder: Path, text: str) -> None:
-    for _ in range(600):
-        if text in (folder / "log").read_text():
-            return
-        time.sleep(0.2)
-    raise AssertionError((folder / "log").read_text())
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("data", ["default", "sampled"])
 def test_two_processes_go_on_where_they_were_stopped(tmp_path, data):
     further = ("trainer.devices=2", "max_steps=400", "validate_every=100", "model.dropout=0.3", f"data={data}")
     for name in ("whole", "stopped"):
         (tmp_path / name).mkdir()
-    assert start(tmp_path / "whole", *further).wait(300) == 0
-    process = start(tmp_path / "stopped", *further)
-    wait_for(tmp_path / "stopped", "attention:")
+    assert start(tmp_path / "whole", *RUN, *further).wait(300) == 0
+    process = start(tmp_path / "stopped", *RUN, *further)
+    wait_for(tmp_path / "stopped", TRAINS)
     time.sleep(0.5)
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 128 + signal.SIGTERM
@@ -133,7 +124,7 @@ def test_two_processes_go_on_where_they_were_stopped(tmp_path, data):
     assert said.count("Stopped by SIGTERM at step") == 1
     assert "Traceback" not in said
     assert 0 < last(tmp_path / "stopped" / "run")["global_step"] < 400
-    assert start(tmp_path / "stopped", *further).wait(300) == 0
+    assert start(tmp_path / "stopped", *RUN, *further).wait(300) == 0
     ends = [last(tmp_path / name / "run") for name in ("whole", "stopped")]
     assert farthest(ends[0]["state_dict"], ends[1]["state_dict"]) == 0
 
@@ -142,9 +133,9 @@ def test_two_processes_go_on_where_they_were_stopped(tmp_path, data):
 def test_a_model_that_is_spread_over_them_is_trained_the_same(tmp_path, two):
     """FSDP, which goes on from its own checkpoints, and from those of processes with a whole model each."""
     further = ("trainer=fsdp", "trainer.accelerator=cpu", "trainer.precision=32-true")
-    assert start(tmp_path, *further, "max_steps=25").wait(240) == 0
+    assert start(tmp_path, *RUN, *further, "max_steps=25").wait(240) == 0
     assert last(tmp_path / "run")["global_step"] == 25
-    assert start(tmp_path, *further).wait(240) == 0
+    assert start(tmp_path, *RUN, *further).wait(240) == 0
     said = (tmp_path / "log").read_text()
     assert "going on from step 25" in said
     assert "in-place" not in said
@@ -156,13 +147,13 @@ def test_a_model_that_is_spread_over_them_is_trained_the_same(tmp_path, two):
 
 @pytest.mark.slow
 def test_torchrun_starts_them_too(tmp_path, two):
-    assert start(tmp_path, "trainer.devices=2", by=TORCHRUN).wait(240) == 0
+    assert start(tmp_path, *RUN, "trainer.devices=2", by=TORCHRUN).wait(240) == 0
     assert farthest(last(tmp_path / "run")["state_dict"], last(two / "run")["state_dict"]) == 0
 
 
 @pytest.mark.slow
 def test_processes_that_the_trainer_does_not_know_of_are_refused(tmp_path):
-    assert start(tmp_path, by=TORCHRUN).wait(240) == 1
+    assert start(tmp_path, *RUN, by=TORCHRUN).wait(240) == 1
     said = (tmp_path / "log").read_text()
     assert said.count("2 processes were started for 1: set `trainer.devices`") == 1
     assert not (tmp_path / "run").exists()
@@ -170,7 +161,7 @@ def test_processes_that_the_trainer_does_not_know_of_are_refused(tmp_path):
 
 @pytest.mark.slow
 def test_what_the_first_process_is_refused_all_are(tmp_path):
-    process = start(tmp_path, "trainer.devices=2", "tokenizer.vocab_size=100000")
+    process = start(tmp_path, *RUN, "trainer.devices=2", "tokenizer.vocab_size=100000")
     assert process.wait(120) == 1
     said = (tmp_path / "log").read_text()
     assert said.count("is larger than this corpus allows") == 1

@@ -36,9 +36,11 @@ from scripts_for_tests import tree
 from training_for_tests import (
     Accident,
     Record,
+    assert_same_end,
     last,
     metrics,
     one_thread_and_a_cache,  # noqa: F401 (a fixture)
+    same,
     tiny,
     use_sgd,
     weights,
@@ -274,32 +276,6 @@ def test_a_run_shorter_than_its_first_validation_is_a_run(tmp_path):
 # --- A resumed run is the uninterrupted run ---
 
 
-def equal(one: Any, other: Any) -> bool:
-    if isinstance(one, Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(equal, one, other))
-    return one == other
-
-
-def assert_same_end(folder: Path, other: Path) -> None:
-    """Weights, optimizer, schedule, kept checkpoints and the log: bit for bit, but for times."""
-    ends = last(folder), last(other)
-    for end in ends:
-        del end["callbacks"]["Provenance"]
-    for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "callbacks"):
-        assert equal(ends[0][key], ends[1][key]), key
-    assert equal(weights(folder / "best.ckpt"), weights(other / "best.ckpt"))
-    logs = [
-        {step: {key: row[key] for key in row if key != "tokens_per_second"} for step, row in metrics(one).items()}
-        for one in (folder, other)
-    ]
-    assert logs[0] == logs[1]
-    assert (folder / "hypotheses.txt").read_text() == (other / "hypotheses.txt").read_text()
-
-
 RESUMED = {
     "fp32": ["num_workers=0"],
     "bf16, accumulated": ["trainer.precision=bf16-mixed", "trainer.accumulate_grad_batches=2"],
@@ -328,7 +304,7 @@ def test_dropout_and_order_do_matter_to_the_end(tmp_path, finished):
     train(tiny("model.dropout=0.3"), tmp_path / "dropout")
     train(tiny("seed=2"), tmp_path / "seed")
     for other in ("dropout", "seed"):
-        assert not equal(last(tmp_path / other)["state_dict"], last(finished)["state_dict"])
+        assert not same(last(tmp_path / other)["state_dict"], last(finished)["state_dict"])
 
 
 def test_a_run_goes_on_from_the_checkpoint_before_a_lost_one(tmp_path, finished):
@@ -423,7 +399,7 @@ def test_the_average_replaces_the_best_only_where_it_is_not_worse(
     assert len(asked) == 1
     best = torch.load(tmp_path / "best.ckpt", weights_only=True)
     parts = [weights(tmp_path / "weights" / f"step-{step}.ckpt") for step in steps]
-    assert not equal(parts[0], parts[1])
+    assert not same(parts[0], parts[1])
     mean = {name: np.mean([part[name].numpy().astype("float64") for part in parts], axis=0) for name in parts[0]}
     if value >= 5.0:
         assert (best["bleu"], best["averaged"]) == (value, ", ".join(map(str, steps)))
@@ -432,7 +408,7 @@ def test_the_average_replaces_the_best_only_where_it_is_not_worse(
     else:
         assert (best["step"], best["bleu"]) == (2, 5.0)
         assert "averaged" not in best
-        assert equal(best["weights"], weights(tmp_path / "weights" / "step-2.ckpt"))
+        assert same(best["weights"], weights(tmp_path / "weights" / "step-2.ckpt"))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
@@ -491,7 +467,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch)
     monkeypatch.setattr(torch, "save", half)
     with pytest.raises(OSError, match="No space left"):
         write_weights(path, {"w": torch.zeros(3)}, step=2)
-    assert equal(read_weights(path), old)
+    assert same(read_weights(path), old)
     assert [one.name for one in tmp_path.iterdir()] == ["best.ckpt"]
     write_bytes(path, b"new")
     assert path.read_bytes() == b"new"
@@ -604,7 +580,7 @@ def test_a_reloaded_model_gives_the_logits_of_the_trained_one(tmp_path):
     with torch.no_grad():
         logits = [model(batch.src_BS, batch.tgt_BT) for model in (Record.model, again)]
     assert torch.equal(*logits)
-    assert not equal(Record.start, again.state_dict())
+    assert not same(Record.start, again.state_dict())
 
 
 # --- The task and the machines ---

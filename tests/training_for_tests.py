@@ -4,6 +4,9 @@ import csv
 import io
 import logging
 import os
+import subprocess
+import sys
+import time
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -18,8 +21,10 @@ from torch import Tensor
 
 from dragoman.data.batch import Batch
 from dragoman.evaluation import scores
+from dragoman.run import Run
 from entry import CONFIG_FOLDER, Root
 from entry_literals import LITERAL, Literals
+from scripts_for_tests import ROOT, environment
 
 TINY = [
     "experiment=pocket", "schedule=constant", "logger=csv", "search=greedy", "name=tiny", "corpus.train_size=300",
@@ -193,3 +198,56 @@ def one_thread_and_a_cache(tmp_path_factory: pytest.TempPathFactory):
         yield
     torch.set_num_threads(threads)
     logging.getLogger("dragoman").setLevel(logging_level)
+
+
+# --- Real processes ---
+
+TRAINS = "attention is computed by"  # what the log says once the first batch is through
+
+
+def start(folder: Path, *overrides: str, by: list[str] | None = None) -> subprocess.Popen[bytes]:
+    """scripts/train.py on a tiny run in `folder`/run, in a process group of its own, with a log beside the run."""
+    variables = environment() | {"HF_DATASETS_CACHE": str(folder / "cache")}
+    variables["PYTHONPATH"] += os.pathsep + str(ROOT / "tests")
+    command = [*(by or [sys.executable]), str(ROOT / "scripts" / "train.py"), *TINY, f"run_dir={folder / 'run'}"]
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen([*command, *overrides], env=variables, stdout=log, stderr=log, start_new_session=True)
+
+
+def wait_for(folder: Path, text: str) -> None:
+    """Until the log of what was started there holds the text; a failure after two minutes."""
+    for _ in range(600):
+        if text in (folder / "log").read_text():
+            return
+        time.sleep(0.2)
+    raise AssertionError((folder / "log").read_text())
+
+
+# --- One run as good as another ---
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+def assert_same_end(folder: Path, other: Path) -> None:
+    """All that a run leaves, but for times."""
+    ends = last(folder), last(other)
+    for end in ends:
+        del end["callbacks"]["Provenance"]
+    for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "callbacks", "sums"):
+        assert same(ends[0][key], ends[1][key]), key
+    assert same(weights(folder / "best.ckpt"), weights(other / "best.ckpt"))
+    assert (folder / "hypotheses.txt").read_text() == (other / "hypotheses.txt").read_text()
+    assert Run(folder).scores()["scores"] == Run(other).scores()["scores"]
+    logs = [
+        {step: {key: row[key] for key in row if key != "tokens_per_second"} for step, row in metrics(one).items()}
+        for one in (folder, other)
+    ]
+    assert logs[0] == logs[1]
+    kept = [{path.name for path in (one / "weights").iterdir()} for one in (folder, other)]
+    assert kept[0] == kept[1]

@@ -73,7 +73,7 @@ class Run:
 
     def model(self) -> Seq2Seq:
         """The model with its best weights, in eval mode, on the CPU."""
-        part, weights = self._part("model"), read_weights(self.folder / BEST)
+        part, weights = self._part("model"), read_weights(self.weights)
         try:
             # Takes no memory and no time, however large the numbers that a stranger wrote.
             with torch.device("meta"), Sparing(len(weights)):

@@ -210,7 +210,11 @@ def validation_follows(trainer: L.Trainer, batch_idx: int) -> bool:
 
 def whole_weights(trainer: L.Trainer) -> dict[str, Tensor]:
     """The model's, in one piece on the first process, however they are spread."""
-    weights = trainer.strategy.lightning_module_state_dict()
+    return of_model(trainer.strategy.lightning_module_state_dict())
+
+
+def of_model(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The task's weights, which are those of its model, by the model's own names."""
     return {name.removeprefix("model."): tensor for name, tensor in weights.items()}
 
 

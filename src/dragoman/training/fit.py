@@ -13,7 +13,7 @@ from dragoman.evaluation.scores import bleu
 from dragoman.models import Seq2Seq
 from dragoman.run import LAST
 from dragoman.tensors import read_tensors
-from dragoman.training.checkpoints import CheckedFiles, Checkpoints, out_of_memory
+from dragoman.training.checkpoints import CheckedFiles, Checkpoints, of_model, out_of_memory
 from dragoman.training.guard import Guard
 from dragoman.training.loggers import Forgiving
 from dragoman.training.provenance import Provenance
@@ -59,8 +59,7 @@ def whole_model(config: dict[str, Any], folder: Path, model: Seq2Seq) -> Seq2Seq
     if not is_spread(model):
         return model
     whole: Seq2Seq = build(config["model"], path="model")
-    weights = read_tensors(folder / LAST)["state_dict"]
-    whole.load_state_dict({name.removeprefix("model."): tensor for name, tensor in weights.items()})
+    whole.load_state_dict(of_model(read_tensors(folder / LAST)["state_dict"]))
     return whole
 
 
