@@ -173,6 +173,7 @@ def fit_plainly(precision: Any, *, fused: bool) -> TranslationTask:
         optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.3, fused=fused),
         schedule=lambda optimizer: schedule.constant(optimizer, warmup_steps=0),
         label_smoothing=0.1,
+        r_drop=0.0,
         highest_loss=100.0,
         seed=1,
     )
@@ -515,6 +516,7 @@ IDENTITIES = {
     "schedule.warmup_steps": 3,
     "seed": 2,
     "label_smoothing": 0.2,
+    "r_drop": 5.0,
     "trainer.precision": "bf16-mixed",
     "trainer.accumulate_grad_batches": 2,
     "trainer.gradient_clip_val": 0.5,
@@ -641,3 +643,25 @@ def test_a_validation_before_any_loss_is_known_says_nothing_of_one(caplog):
         "step 2: validation loss 2.500, BLEU 12.00",
         "step 2: loss 3.100; validation loss 2.500, BLEU 12.00",
     ]
+
+
+def test_r_drop_pulls_two_dropouts_together(tmp_path):
+    """After the same steps two passes under other dropout differ less."""
+    apart = {}
+    for weight in (0, 50):
+        train(tiny(f"r_drop={weight}", "model.dropout=0.3", "max_steps=12"), tmp_path / f"{weight}")
+        model = Run(tmp_path / f"{weight}").model().train()
+        batch = collate([range(4, 14)] * 64, [range(4, 14)] * 64)
+        with torch.no_grad():
+            first, second = (model(batch.src_BS, batch.tgt_BT[:, :-1]).softmax(-1) for _ in range(2))
+        apart[weight] = (first - second).abs().sum(-1).mean().item()
+    assert apart[50] < 0.9 * apart[0]
+
+
+def test_r_drop_without_dropout_is_training_without_it(tmp_path):
+    """Both halves are then one: its disagreement is zero, and so is its slope."""
+    ends = []
+    for weight in (0, 5):
+        train(use_sgd(tiny(f"r_drop={weight}", "model.dropout=0"), 0.3), tmp_path / f"{weight}")
+        ends.append(Run(tmp_path / f"{weight}").model().state_dict())
+    torch.testing.assert_close(*ends, rtol=1e-4, atol=1e-5)

@@ -65,6 +65,7 @@ def make_task(job: SimpleNamespace) -> TranslationTask:
         optimizer=partial(torch.optim.AdamW, fused=True, **optimizer),
         schedule=partial(inverse_sqrt, warmup_steps=recipe["warmup_steps"]),
         label_smoothing=recipe["label_smoothing"],
+        r_drop=0.0,
         highest_loss=100.0,
         seed=job.seed,
     )

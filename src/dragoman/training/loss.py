@@ -31,6 +31,17 @@ def plain_loss(logits_NV: Tensor, labels_N: Tensor, label_smoothing: float) -> T
     )
 
 
+def r_drop_loss(logits_NV: Tensor, labels_N: Tensor, label_smoothing: float, weight: float) -> Tensor:
+    """R-Drop (Liang et al. 2021, equation 4), halved: the first half of N is the second one under other dropout.
+
+    The mean of the two smoothed losses + ½ weight · ½ (KL(p‖q) + KL(q‖p)), summed over the tokens of one half.
+    """
+    p_NV, q_NV = logits_NV.float().log_softmax(-1).chunk(2)
+    apart_N = ((p_NV.exp() - q_NV.exp()) * (p_NV - q_NV)).sum(-1)
+    apart = (apart_N * (labels_N.chunk(2)[0] != PAD)).sum()
+    return (smoothed_loss(logits_NV, labels_N, label_smoothing) + weight * apart / 2) / 2
+
+
 def count_targets(tgt_BT: Tensor) -> Tensor:
     """How many tokens the loss of `BOS y… EOS PAD…` is a sum over."""
     return (tgt_BT[:, 1:] != PAD).sum()

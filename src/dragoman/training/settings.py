@@ -13,11 +13,12 @@ from dragoman.errors import InputError
 from dragoman.text.screening import make_rules
 from dragoman.training.transfer import freeze
 
-# Numbers that no constructor looks at: key → lowest and highest value. Whole ones but for label smoothing.
+# Numbers that no constructor looks at: key → lowest and highest value. Whole ones but for `FRACTIONS`.
 RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**32 - 1),
     "num_workers": (0, math.inf),
     "label_smoothing": (0, 1),
+    "r_drop": (0, 100),
     "validation.sentences": (1, math.inf),
     "test_sentences": (1, math.inf),
     "data.batch_tokens": (1, math.inf),
@@ -27,7 +28,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "trainer.accumulate_grad_batches": (1, math.inf),
 }
 MONITORS = ("bleu", "validation_loss")
-FRACTIONS, MAY_BE_NULL = ("label_smoothing",), ("validation.sentences", "test_sentences")
+FRACTIONS, MAY_BE_NULL = ("label_smoothing", "r_drop"), ("validation.sentences", "test_sentences")
 
 
 def check_settings(config: dict[str, Any], folder: Path) -> None:

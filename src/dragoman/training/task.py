@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from dragoman.data.batch import Batch
 from dragoman.models import Seq2Seq
-from dragoman.training.loss import count_targets, smoothed_loss
+from dragoman.training.loss import count_targets, r_drop_loss, smoothed_loss
 from dragoman.training.spread import is_spread, spread
 from dragoman.training.unsound import leave_out
 
@@ -39,6 +39,7 @@ class TranslationTask(L.LightningModule):
         optimizer: Callable[..., Optimizer],
         schedule: Callable[[Optimizer], LRScheduler],
         label_smoothing: float,
+        r_drop: float,
         highest_loss: float,
         seed: int,
     ) -> None:
@@ -47,6 +48,7 @@ class TranslationTask(L.LightningModule):
         self.make_optimizer = optimizer
         self.make_schedule = schedule
         self.label_smoothing = label_smoothing
+        self.r_drop = r_drop
         self.highest_loss = highest_loss
         self.seed = seed
         self.step_sums = torch.zeros(2)  # loss and target tokens of the optimizer step that this process is gathering
@@ -65,11 +67,19 @@ class TranslationTask(L.LightningModule):
         logits_BTV = self.model(batch.src_BS, batch.tgt_BT[:, :-1])
         return smoothed_loss(logits_BTV.flatten(0, 1), batch.tgt_BT[:, 1:].flatten(), label_smoothing)
 
+    def training_loss(self, batch: Batch) -> Tensor:
+        """What is minimised: the smoothed loss, or with R-Drop that and how much two dropouts differ."""
+        if self.r_drop == 0:
+            return self.loss(batch, self.label_smoothing)
+        src_BS, tgt_BT = batch.src_BS.repeat(2, 1), batch.tgt_BT.repeat(2, 1)
+        logits_BTV = self.model(src_BS, tgt_BT[:, :-1])
+        return r_drop_loss(logits_BTV.flatten(0, 1), tgt_BT[:, 1:].flatten(), self.label_smoothing, self.r_drop)
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         torch.manual_seed((self.seed * 1_000_003 + batch_idx) * 1_009 + self.global_rank)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss = self.loss(batch, self.label_smoothing)
+        loss = self.training_loss(batch)
         self.step_sums = self.step_sums.to(loss.device) + torch.stack((loss.detach(), count_targets(batch.tgt_BT)))
         return loss
 
@@ -127,11 +137,7 @@ class TranslationTask(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         loss, tokens = self.trainer.strategy.reduce(torch.stack(self.validation_sums).sum(0), reduce_op="sum")
         self.validation_sums.clear()
-        self.log(
-            "validation_loss",
-            loss / tokens,
-            logger=False,
-        )
+        self.log("validation_loss", loss / tokens, logger=False)
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer([one for one in self.parameters() if one.requires_grad])

@@ -107,6 +107,7 @@ def make_task(config: dict[str, Any], other: Run | None) -> TranslationTask:
         optimizer=build(config["optimizer"], path="optimizer"),
         schedule=build(config["schedule"], path="schedule"),
         label_smoothing=config["label_smoothing"],
+        r_drop=config["r_drop"],
         highest_loss=config["highest_loss"],
         seed=config["seed"],
     )

@@ -1,0 +1,130 @@
+"""What helps on Multi30k, English to German: each lever alone beside the same recipe without it, on val.
+
+    python studies/levers.py --folder DATA
+    python studies/levers.py --folder DATA --jobs 12 --overrides trainer=gpu
+
+DATA holds train.* and val.* in en, de and fr. The test set is not read. Distillation and back-translation come last,
+since they need the recipe itself and its reverse.
+"""
+
+import argparse
+import gzip
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from dragoman.text.lines import read_lines
+from study import ROOT, RUNS, Job, arguments, by_label, markdown, report, spread, test_bleu, train_all
+
+RECIPE, REVERSE = "the recipe", "German to English"
+NARROW = ("model.dim=128", "model.feed_forward_dim=256")
+LEVERS: dict[str, tuple[str, ...]] = {
+    RECIPE: (),
+    "width 128, 4 + 4 layers": (*NARROW, "model.encoder_layers=4", "model.decoder_layers=4"),
+    "width 512": ("model.dim=512", "model.num_heads=8", "model.feed_forward_dim=1024", "optimizer.lr=7e-4"),
+    "feed-forward 1,024": ("model.feed_forward_dim=1024",),
+    "5 + 5 layers": ("model.encoder_layers=5", "model.decoder_layers=5"),
+    "vocabulary 4,000": ("tokenizer.vocab_size=4000",),
+    "vocabulary 12,000": ("tokenizer.vocab_size=12000",),
+    "unigram sampling": ("data=sampled",),
+    "BPE": ("tokenizer=bpe",),
+    "BPE-dropout": ("tokenizer=bpe", "data=sampled"),
+    "label smoothing 0": ("label_smoothing=0",),
+    "label smoothing 0.2": ("label_smoothing=0.2",),
+    "R-Drop": ("r_drop=5",),
+    "dropout 0.2": ("model.dropout=0.2",),
+    "dropout 0.4": ("model.dropout=0.4",),
+    "dropout 0.1 in feed-forward networks": ("model.feed_forward_dropout=0.1",),
+    "dropout 0.1 of attention": ("model.attention_dropout=0.1",),
+    "batches of 1,024": ("data.batch_tokens=1024",),
+    "batches of 4,096": ("data.batch_tokens=4096",),
+    "learning rate 7e-4": ("optimizer.lr=7e-4",),
+    "learning rate 3e-3": ("optimizer.lr=3e-3",),
+    "post-norm": ("model.norm=post", "optimizer.lr=7e-4"),
+    "tied target embeddings alone": ("model.tied_embeddings=target",),
+    "rotary positions": ("model.positions=rotary",),
+    "weight decay 0.01": ("optimizer.weight_decay=0.01",),
+    "no averaging": ("callbacks.checkpoints.average=1",),
+}
+SAMPLED = ("search=sample", "filter.min_log_probability=-3")
+TAGS = "tokenizer.symbols=['<2de>','<2fr>','<2en>']"
+
+
+def tagged(lines: Iterable[str], tag: str) -> list[str]:
+    """Each line behind its tag."""
+    return [f"{tag} {line}" for line in lines]
+
+
+def lines_of(data: Path, stem: str, language: str) -> list[str]:
+    """The lines of one side of a split."""
+    plain = data / f"{stem}.{language}"
+    return list(read_lines(plain if plain.exists() else plain.with_name(f"{plain.name}.gz")))
+
+
+def joint(data: Path, folder: Path, directions: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """A corpus of several directions, its sources tagged with the language to write; validated on the first alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for stem, chosen in (("train", directions), ("val", directions[:1])):
+        pairs = [
+            pair
+            for source, target in chosen
+            for pair in zip(
+                tagged(lines_of(data, stem, source), f"<2{target}>"), lines_of(data, stem, target), strict=True
+            )
+        ]
+        for number, ending in enumerate(("en", "de")):
+            with gzip.open(folder / f"{stem}.{ending}.gz", "wt", encoding="utf-8") as file:
+                file.writelines(f"{pair[number]}\n" for pair in pairs)
+    return (f"corpus.folder={folder}", TAGS)
+
+
+def synthesised(teacher: Job, source: Path, output: Path, *how: str) -> tuple[str, ...]:
+    """The real pairs and those that another run makes of one side of them."""
+    if not output.exists():
+        command = [sys.executable, str(ROOT / "scripts" / "synthesise.py"), f"run={teacher.folder}"]
+        subprocess.run([*command, f"source={source}", f"output={output}", *how], check=True)
+    return ("corpus=synthetic", f"corpus.synthetic={output}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--folder", required=True, type=Path, help="the folder with train.* and val.* in en, de, fr")
+    parser.add_argument("--steps", type=int, default=8000, help="of each run")
+    parser.add_argument("--overrides", nargs="*", default=[], help="of all runs: trainer=gpu, say")
+    options = arguments(str(__doc__), parser, seeds=[1])
+    folder, made = options.folder.resolve(), RUNS / "levers" / "made"
+    shared = ("experiment=multi30k_en_de", f"corpus.folder={folder}", "corpus.test=val", f"max_steps={options.steps}")
+    shared += ("validate_every=500", "validation.sentences=16", *options.overrides)
+
+    def jobs(levers: dict[str, tuple[str, ...]]) -> list[Job]:
+        return [
+            Job(label, seed, (*shared, *lever), "levers") for seed in options.seeds for label, lever in levers.items()
+        ]
+
+    further = {
+        REVERSE: ("corpus.source_language=de", "corpus.target_language=en"),
+        "joint with French": joint(folder, made / "french", (("en", "de"), ("en", "fr"))),
+        "joint with German to English": joint(folder, made / "reverse", (("en", "de"), ("de", "en"))),
+    }
+    alone = jobs(LEVERS | further)
+    train_all(alone, options.jobs)
+    teacher, reverse = (next(job for job in alone if job.label == label) for label in (RECIPE, REVERSE))
+    source, target = folder / "train.en.gz", folder / "train.de.gz"
+    taught = synthesised(teacher, source, made / "taught.tsv", "as=distillation")
+    back = synthesised(reverse, target, made / "back.tsv", "as=back_translation", "tag=<bt>", *SAMPLED)
+    last = jobs({"self-distillation": taught, "back-translation": (*back, "tokenizer.symbols=['<bt>']")})
+    train_all(last, options.jobs)
+    bleu = by_label([job for job in alone + last if job.label != REVERSE], test_bleu)
+    mean = {label: statistics.mean(values) for label, values in bleu.items()}
+    rows = [(label, spread(bleu[label]), f"{mean[label] - mean[RECIPE]:+.1f}") for label in sorted(mean, key=mean.get)]
+    text = (
+        f"Multi30k, en→de, {options.steps:,} steps each; seeds"
+        f" {', '.join(map(str, options.seeds))}. BLEU of val with beam 5, the recipe's other values unchanged.\n\n"
+    )
+    report("levers", text + markdown(("lever", "BLEU, val", "gain"), rows), bleu)
+
+
+if __name__ == "__main__":
+    main()
