@@ -11,6 +11,7 @@ from dragoman.attention import Attention
 from dragoman.build import build
 from dragoman.errors import InputError
 from dragoman.text.screening import make_rules
+from dragoman.training.compiled import backends
 from dragoman.training.transfer import freeze
 
 # Numbers that no constructor looks at: key → lowest and highest value. Whole ones but for label smoothing.
@@ -44,6 +45,8 @@ def check_settings(config: dict[str, Any], folder: Path) -> None:
     examples = config["examples"]
     if not isinstance(examples, list) or not all(isinstance(one, str) for one in examples):
         raise InputError(f"`examples` is {examples!r}, but must be a list of sentences.")
+    if config["compile"] is not None and config["compile"] not in backends():
+        raise InputError(f"`compile` ({config['compile']}) must be null or one of {', '.join(backends())}.")
     make_rules(config["cleaning"])
     check_lengths(config)
     check_model(config)

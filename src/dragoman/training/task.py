@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from dragoman.data.batch import Batch
 from dragoman.models import Seq2Seq
+from dragoman.training.compiled import uncompiled
 from dragoman.training.loss import count_targets, smoothed_loss
 from dragoman.training.spread import is_spread, spread
 from dragoman.training.unsound import leave_out
@@ -118,7 +119,8 @@ class TranslationTask(L.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         try:
-            sums = torch.stack((self.loss(batch, 0.0).detach(), count_targets(batch.tgt_BT)))
+            with uncompiled():
+                sums = torch.stack((self.loss(batch, 0.0).detach(), count_targets(batch.tgt_BT)))
         except Exception:  # whatever it is: it must not end a week of training
             log.warning("this batch of the validation split has failed; training goes on", exc_info=True)
             sums = torch.full((2,), torch.nan, device=self.device)

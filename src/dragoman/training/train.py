@@ -22,6 +22,7 @@ from dragoman.text.lines import read_lines
 from dragoman.text.quarantine import hand_over
 from dragoman.text.splits import Splits
 from dragoman.training.checkpoints import last_whole
+from dragoman.training.compiled import compile_layers
 from dragoman.training.fit import first_sentences, fit
 from dragoman.training.precision import best_precision
 from dragoman.training.processes import is_first, launch, one_then_all
@@ -114,6 +115,8 @@ def make_task(config: dict[str, Any], other: Run | None) -> TranslationTask:
         load_fitting(task.model, other)
     freeze(task.model, config["freeze"])
     task.configure_optimizers()
+    if config["compile"]:
+        log.info("compiling %d layers by %s", compile_layers(task.model, config["compile"]), config["compile"])
     return task
 
 
