@@ -40,21 +40,26 @@ def compilations() -> Iterator[list[int]]:
     torch._dynamo.reset()
 
 
-def test_a_layer_of_each_kind_is_compiled_once_for_all_batches(tmp_path, compilations):
+@pytest.mark.parametrize("loss", ["whole", "fused"])
+def test_a_part_of_each_kind_is_compiled_once_for_all_batches(tmp_path, compilations, loss):
     """Sizes differ from batch to batch, validations search in between, dropout draws: nothing of it compiles anew."""
-    config = tiny(*GPU, *FEW, "compile=counting", "model.dropout=0.1", "trainer.gradient_clip_val=0.05", record=True)
+    how = ("compile=counting", f"loss={loss}", "model.dropout=0.1", "trainer.gradient_clip_val=0.05")
+    config = tiny(*GPU, *FEW, *how, record=True)
     assert config["num_workers"] == 2
     train(config, tmp_path)
     assert last(tmp_path)["global_step"] == 12
     assert len({side.shape for batch in Record.batches for side in batch}) > 8
-    assert compilations == [0, 0], "one for the encoder's layers and one for the decoder's, in the first step"
+    assert compilations == [0, 0, 0], "encoder's layers, decoder's layers and the loss, in the first step"
     assert Record.norms == pytest.approx([0.05] * 12, rel=1e-4)
 
 
 def test_compiled_layers_compute_what_is_written(tmp_path, compilations):
-    """Without dropout, whose random numbers a compiler draws in its own way."""
+    """Without dropout, whose random numbers a compiler draws in its own way, and with a loss that has one way."""
     for name, backend in (("plain", "null"), ("compiled", "counting")):
-        train(tiny(*GPU, *FEW, f"compile={backend}", "trainer.precision=32-true", record=True), tmp_path / name)
+        train(
+            tiny(*GPU, *FEW, "loss=fused", f"compile={backend}", "trainer.precision=32-true", record=True),
+            tmp_path / name,
+        )
     assert compilations
     assert_same_end(tmp_path / "plain", tmp_path / "compiled")
 

@@ -25,6 +25,7 @@ from dragoman.ids import PAD
 from dragoman.run import IDENTITY, Run, differences
 from dragoman.training import schedule, task
 from dragoman.training.checkpoints import average
+from dragoman.training.loss import WholeLoss
 from dragoman.training.precision import best_precision
 from dragoman.training.progress import ShowProgress
 from dragoman.training.scoring import ScoreTranslations
@@ -173,6 +174,7 @@ def fit_plainly(precision: Any, *, fused: bool) -> TranslationTask:
         optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.3, fused=fused),
         schedule=lambda optimizer: schedule.constant(optimizer, warmup_steps=0),
         label_smoothing=0.1,
+        criterion=WholeLoss(),
         highest_loss=100.0,
         seed=1,
     )

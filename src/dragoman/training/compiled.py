@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -9,16 +10,15 @@ from torch import nn
 from dragoman.models import Seq2Seq
 
 
-def compile_layers(model: Seq2Seq, backend: str) -> int:
-    """Each layer by `torch.compile`, for sizes of any kind; returns their number.
+def compile_parts(model: Seq2Seq, criterion: Any, backend: str) -> None:
+    """Each layer, and the arithmetic of the loss, by `torch.compile`, for sizes of any kind.
 
     Batches differ in all their sizes. That two happen to be equal in the first one is no law (no "duck shapes").
     """
     torch.fx.experimental._config.use_duck_shape = False
     layers = [layer for part in model.children() if isinstance(part, nn.ModuleList) for layer in part]
-    for layer in layers:
-        layer.compile(dynamic=True, backend=backend)
-    return len(layers)
+    for part in (*layers, criterion.arithmetic):
+        part.compile(dynamic=True, backend=backend)
 
 
 @contextmanager

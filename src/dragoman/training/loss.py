@@ -6,20 +6,51 @@ Shapes: N target positions, V target vocabulary, R rows of a block.
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dragoman.data.batch import Batch
 from dragoman.ids import PAD
+from dragoman.models import Seq2Seq
 
 BLOCK = 1 << 19  # elements of a block: 2 MiB in fp32, which stays in the cache between its passes
+
+
+class WholeLoss(nn.Module):
+    """Sum over a batch's target tokens, EOS included, of the smoothed negative log-likelihood."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arithmetic = Smoothed()
+
+    def fit(self, model: Seq2Seq) -> None:
+        """Serves every model."""
+
+    def forward(self, model: Seq2Seq, batch: Batch, label_smoothing: float) -> Tensor:
+        logits_BTV = model(batch.src_BS, batch.tgt_BT[:, :-1])
+        return self.arithmetic(logits_BTV.flatten(0, 1), labels_of(batch), label_smoothing)
+
+
+class Smoothed(nn.Module):
+    """`smoothed_loss` as a module, so that it can be compiled."""
+
+    def forward(self, logits_NV: Tensor, labels_N: Tensor, label_smoothing: float) -> Tensor:
+        return smoothed_loss(logits_NV, labels_N, label_smoothing)
+
+
+def labels_of(batch: Batch) -> Tensor:
+    """What should come out at each target position, row after row."""
+    return batch.tgt_BT[:, 1:].flatten()
 
 
 def smoothed_loss(logits_NV: Tensor, labels_N: Tensor, label_smoothing: float) -> Tensor:
     """Sum over tokens that are not padding of (1-ε)·nll(label) + ε·mean over V of nll: Szegedy et al. 2016, section 7.
 
-    Always summed in fp32. On a CPU the gradient is made block by block beside the loss, in the type of the logits.
+    Always summed in fp32. On a CPU, unless it is compiled, the gradient is made block by block beside the loss, in the
+    type of the logits.
     """
-    if logits_NV.is_cpu and logits_NV.requires_grad and torch.is_grad_enabled():
+    written = logits_NV.is_cpu and not torch.compiler.is_compiling()
+    if written and logits_NV.requires_grad and torch.is_grad_enabled():
         return BlockwiseLoss.apply(logits_NV, labels_N, label_smoothing)
     return plain_loss(logits_NV, labels_N, label_smoothing)
 
@@ -36,27 +67,35 @@ def count_targets(tgt_BT: Tensor) -> Tensor:
     return (tgt_BT[:, 1:] != PAD).sum()
 
 
+def loss_and_slope(scores_RV: Tensor, labels_R: Tensor, label_smoothing: float) -> tuple[Tensor, Tensor]:
+    """The loss and its gradient, which takes the place of the logits.
+
+    d loss / d logit = softmax - (1-ε)·[is the label] - ε/V, zero at padding.
+    """
+    label_R1, real_R1 = labels_R[:, None], (labels_R != PAD)[:, None]
+    norm_R1 = scores_RV.logsumexp(1, keepdim=True)
+    picked_R1 = scores_RV.gather(1, label_R1)
+    mean_R1 = scores_RV.mean(1, keepdim=True)
+    loss = ((norm_R1 - (1 - label_smoothing) * picked_R1 - label_smoothing * mean_R1) * real_R1).sum()
+    slope_RV = scores_RV.sub_(norm_R1).exp_().sub_(label_smoothing / scores_RV.shape[1])
+    slope_RV.scatter_add_(1, label_R1, torch.full_like(picked_R1, label_smoothing - 1))
+    return loss, slope_RV.mul_(real_R1)
+
+
 class BlockwiseLoss(torch.autograd.Function):
-    """The same loss and gradient: d loss / d logit = softmax - (1-ε)·[is the label] - ε/V, zero at padding."""
+    """The same loss and gradient, a block of rows at a time."""
 
     @staticmethod
     def forward(ctx: Any, logits_NV: Tensor, labels_N: Tensor, label_smoothing: float) -> Tensor:
-        V = logits_NV.shape[1]
-        rows = max(1, BLOCK // V)
+        rows = max(1, BLOCK // logits_NV.shape[1])
         grad_NV = torch.empty_like(logits_NV)
         total = torch.zeros((), dtype=torch.float32)
         for logits_RV, labels_R, grad_RV in zip(
             logits_NV.split(rows), labels_N.split(rows), grad_NV.split(rows), strict=True
         ):
-            scores_RV = logits_RV.to(torch.float32, copy=True)
-            label_R1, real_R1 = labels_R[:, None], (labels_R != PAD)[:, None]
-            norm_R1 = scores_RV.logsumexp(1, keepdim=True)
-            picked_R1 = scores_RV.gather(1, label_R1)
-            mean_R1 = scores_RV.mean(1, keepdim=True)
-            total += ((norm_R1 - (1 - label_smoothing) * picked_R1 - label_smoothing * mean_R1) * real_R1).sum()
-            slope_RV = scores_RV.sub_(norm_R1).exp_().sub_(label_smoothing / V)
-            slope_RV.scatter_add_(1, label_R1, torch.full_like(picked_R1, label_smoothing - 1))
-            grad_RV.copy_(slope_RV.mul_(real_R1))
+            loss, slope_RV = loss_and_slope(logits_RV.to(torch.float32, copy=True), labels_R, label_smoothing)
+            total += loss
+            grad_RV.copy_(slope_RV)
         ctx.save_for_backward(grad_NV)
         return total
 

@@ -77,6 +77,11 @@ def check_model(config: dict[str, Any]) -> None:
     with torch.device("meta"):
         model = build(config["model"], path="model")
     freeze(model, config["freeze"])
+    build(config["loss"], path="loss").fit(model)
+    if "ModelParallel" in str(config["trainer"].get("strategy")) and config["loss"].get("positions"):
+        raise InputError(
+            "loss=fused needs the whole last projection in each process: with trainer=fsdp take loss=whole."
+        )
     for name, part in model.named_modules():
         if isinstance(part, Attention) and not part.trains_on_cpu and config["trainer"]["accelerator"] == "cpu":
             raise InputError(

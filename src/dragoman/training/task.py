@@ -9,7 +9,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from dragoman.data.batch import Batch
 from dragoman.models import Seq2Seq
 from dragoman.training.compiled import uncompiled
-from dragoman.training.loss import count_targets, smoothed_loss
+from dragoman.training.loss import count_targets
 from dragoman.training.spread import is_spread, spread
 from dragoman.training.unsound import leave_out
 
@@ -39,6 +39,7 @@ class TranslationTask(L.LightningModule):
         model: Seq2Seq,
         optimizer: Callable[..., Optimizer],
         schedule: Callable[[Optimizer], LRScheduler],
+        criterion: nn.Module,
         label_smoothing: float,
         highest_loss: float,
         seed: int,
@@ -47,6 +48,7 @@ class TranslationTask(L.LightningModule):
         self.model = model
         self.make_optimizer = optimizer
         self.make_schedule = schedule
+        self.criterion = criterion  # (model, batch, label smoothing) → the sum over target tokens of their loss
         self.label_smoothing = label_smoothing
         self.highest_loss = highest_loss
         self.seed = seed
@@ -63,8 +65,7 @@ class TranslationTask(L.LightningModule):
 
     def loss(self, batch: Batch, label_smoothing: float) -> Tensor:
         """Sum over target tokens, EOS included, of the smoothed negative log-likelihood."""
-        logits_BTV = self.model(batch.src_BS, batch.tgt_BT[:, :-1])
-        return smoothed_loss(logits_BTV.flatten(0, 1), batch.tgt_BT[:, 1:].flatten(), label_smoothing)
+        return self.criterion(self.model, batch, label_smoothing)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         torch.manual_seed((self.seed * 1_000_003 + batch_idx) * 1_009 + self.global_rank)

@@ -22,7 +22,7 @@ from dragoman.text.lines import read_lines
 from dragoman.text.quarantine import hand_over
 from dragoman.text.splits import Splits
 from dragoman.training.checkpoints import last_whole
-from dragoman.training.compiled import compile_layers
+from dragoman.training.compiled import compile_parts
 from dragoman.training.fit import first_sentences, fit
 from dragoman.training.precision import best_precision
 from dragoman.training.processes import is_first, launch, one_then_all
@@ -107,6 +107,7 @@ def make_task(config: dict[str, Any], other: Run | None) -> TranslationTask:
         model=build(config["model"], path="model"),
         optimizer=build(config["optimizer"], path="optimizer"),
         schedule=build(config["schedule"], path="schedule"),
+        criterion=build(config["loss"], path="loss"),
         label_smoothing=config["label_smoothing"],
         highest_loss=config["highest_loss"],
         seed=config["seed"],
@@ -116,7 +117,7 @@ def make_task(config: dict[str, Any], other: Run | None) -> TranslationTask:
     freeze(task.model, config["freeze"])
     task.configure_optimizers()
     if config["compile"]:
-        log.info("compiling %d layers by %s", compile_layers(task.model, config["compile"]), config["compile"])
+        compile_parts(task.model, task.criterion, config["compile"])
     return task
 
 
