@@ -73,7 +73,7 @@ def chosen(options: argparse.Namespace) -> list[Case]:
 
 
 def pairs(count: int, vocabulary: int) -> tuple[Dataset, np.ndarray]:
-    """Ids by Zipf's law; lengths log-normal, 27 tokens on average and some above 100, targets 5 % longer, with noise."""
+    """Ids by Zipf's law; lengths log-normal, of 27 tokens, some above 100, targets 5 % longer, with noise."""
     dice = np.random.default_rng(1)
     source = dice.lognormal(np.log(23), 0.55, count)
     lengths_N2 = np.stack((source, source * dice.lognormal(0.05, 0.2, count)), axis=1)

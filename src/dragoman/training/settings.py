@@ -11,6 +11,7 @@ from dragoman.attention import Attention
 from dragoman.build import build
 from dragoman.errors import InputError
 from dragoman.text.screening import make_rules
+from dragoman.training.budget import AUTO
 from dragoman.training.compiled import backends
 from dragoman.training.transfer import freeze
 
@@ -36,7 +37,7 @@ def check_settings(config: dict[str, Any], folder: Path) -> None:
     for key, (lowest, highest) in RANGES.items():
         value = value_of(config, key)
         kinds = (int, float) if key in FRACTIONS else (int,)
-        if value is None and key in MAY_BE_NULL:
+        if (value is None and key in MAY_BE_NULL) or (key, value) == ("data.batch_tokens", AUTO):
             continue
         if type(value) not in kinds or not lowest <= value <= highest:
             wanted = f"at least {lowest}" if highest == math.inf else f"between {lowest} and {highest}"
