@@ -196,7 +196,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=8.0, help="of everything")
     parser.add_argument("--output", type=Path, help="a JSON file, written after each case")
     parser.add_argument("--rounds", type=int, default=2, help="the second as far as time allows")
-    parser.add_argument("--warm-up", type=int, default=40, help="optimizer steps that are not timed")
+    parser.add_argument("--warm-up", type=int, default=50, help="optimizer steps that are not timed")
     parser.add_argument("--windows", type=int, default=5, help="of a case, in each round")
     parser.add_argument("--seconds", type=float, default=2.0, help="of a window")
     parser.add_argument("--batch-tokens", type=int, default=25_000, help="sentences × the longest of them")

@@ -53,6 +53,7 @@ class Stopwatch:
         self.device = device
         self.warm_up, self.windows, self.seconds = max(2, warm_up), windows, seconds
         self.steps, self.per_window, self.speeds = 0, NEVER, [0.0] * 0
+        self.moments: list[float] = []  # at which the steps of the second half of the warm-up ended
         self.began = time.perf_counter()
 
     def synchronise(self) -> float:
@@ -63,8 +64,8 @@ class Stopwatch:
     def step(self, tokens: Callable[[], Any]) -> bool:
         """`tokens`: those of all steps so far. Whether the last window is over."""
         self.steps += 1
-        if self.steps == self.warm_up // 2:
-            self.half = self.synchronise()
+        if self.warm_up // 2 <= self.steps <= self.warm_up:
+            self.moments.append(self.synchronise())
         if self.steps == self.warm_up:
             self._begin(float(tokens()))
         elif self.steps > self.warm_up and (self.steps - self.warm_up) % self.per_window == 0:
@@ -75,8 +76,7 @@ class Stopwatch:
 
     def _begin(self, tokens: float) -> None:
         self.since, self.tokens = self.synchronise(), tokens
-        each = (self.since - self.half) / (self.warm_up - self.warm_up // 2)
-        self.per_window = max(3, round(self.seconds / each))
+        self.per_window = max(3, round(self.seconds / float(np.median(np.diff(self.moments)))))
         self.ready, self.graphs = self.since - self.began, graphs()
         if self.device == "cuda":
             torch.cuda.reset_peak_memory_stats()
