@@ -120,7 +120,7 @@ def run(case: Case | str, options: argparse.Namespace, made: dict[str, Any], sec
 
 def all_rounds(options: argparse.Namespace, made: dict[str, Any]) -> dict[str, Any]:
     """Case → answers, as far as the minutes last; written after each."""
-    ends = time.monotonic() + 60 * options.minutes - 10
+    ends = time.monotonic() + 60 * options.minutes - 20
     found: dict[str, Any] = defaultdict(list)
     lasted: dict[str, float] = {}
     for number in range(options.rounds):
