@@ -33,7 +33,7 @@ LEVERS: dict[str, tuple[str, ...]] = {
     "BPE-dropout": ("tokenizer=bpe", "data=sampled"),
     "label smoothing 0": ("label_smoothing=0",),
     "label smoothing 0.2": ("label_smoothing=0.2",),
-    "R-Drop": ("r_drop=5",),
+    "R-Drop": ("loss=r_drop",),
     "dropout 0.2": ("model.dropout=0.2",),
     "dropout 0.4": ("model.dropout=0.4",),
     "dropout 0.1 in feed-forward networks": ("model.feed_forward_dropout=0.1",),

@@ -50,7 +50,7 @@ class Plain(nn.Module):
         x_BTD = self.transformer(
             self.embed(src_BS),
             self.embed(tgt_BT),
-            tgt_mask=nn.Transformer.generate_square_subsequent_mask(tgt_BT.shape[1]),
+            tgt_mask=nn.Transformer.generate_square_subsequent_mask(tgt_BT.shape[1], tgt_BT.device),
             src_key_padding_mask=padding,
             memory_key_padding_mask=padding,
             tgt_is_causal=True,

@@ -21,7 +21,12 @@ from dragoman.text.tokenizer import SentencePiece
 
 PEERS = Path(__file__).parent
 NEEDS = {"huggingface": ["accelerate"], "joey": ["joeynmt==2.3", "importlib_metadata", "sentencepiece==0.2.0"]}
-SIZES = {"tiny": (128, 256, 4, 4), "small": (256, 1024, 4, 3), "base": (512, 2048, 8, 6)}  # widths, heads, layers
+SIZES = {
+    "tiny": (128, 256, 4, 4),
+    "small": (256, 1024, 4, 3),
+    "base": (512, 2048, 8, 6),
+    "big": (1024, 4096, 16, 6),
+}  # widths, heads, layers
 RECIPE = {"lr": 5e-4, "warmup_steps": 400, "betas": [0.9, 0.98], "eps": 1e-9, "clip": 1.0, "label_smoothing": 0.1}
 MAX_LENGTH, SEED = 128, 1
 

@@ -21,12 +21,16 @@ CONFIG, BEST, LAST, PREVIOUS, SCORES = "config.yaml", "best.ckpt", "last.ckpt", 
 # What makes two runs the same run: a second start with another of these is refused, all else may change.
 IDENTITY = (
     *("corpus", "cleaning", "tokenizer", "data", "model", "optimizer", "schedule", "seed", "label_smoothing"),
-    *("r_drop", "init", "freeze"),
+    *("loss", "init", "freeze"),
 )
 IDENTITY_OF_TRAINER = ("precision", "accumulate_grad_batches", "gradient_clip_val")
 LARGEST_CONFIG = 1 << 18  # bytes; ours have some 3,000
 STORED = "dragoman.data.stored.Stored"  # how a run read its text before there was a choice
-LATER: dict[str, Any] = {"freeze": [], "r_drop": 0.0}  # keys that older runs lack, and what those runs did
+WHOLE = "dragoman.training.loss.WholeLoss"  # what they minimised
+LATER: dict[str, Any] = {
+    "freeze": [],
+    "loss": {"_target_": WHOLE},
+}  # keys that older runs lack, and what those runs did
 
 
 class PlainLoader(yaml.SafeLoader):

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from dragoman.ids import PAD
 from dragoman.training import loss as subject
-from dragoman.training.loss import BlockwiseLoss, plain_loss, r_drop_loss, smoothed_loss
+from dragoman.training.loss import BlockwiseLoss, Disagreement, plain_loss, smoothed_loss
 
 SMOOTHINGS = [0.0, 0.1, 0.37, 1.0]
 SHAPES = [(1, 5), (7, 5), (64, 11), (33, 700)]  # N, V
@@ -160,9 +160,9 @@ def test_r_drop_is_its_formula():
     (logits, labels), (other, _) = case(64, 11, torch.float32), case(64, 11, torch.float32, seed=1)
     log_p, log_q = (one.double().log_softmax(-1)[labels != PAD] for one in (logits, other))
     apart = sum(F.kl_div(a, b, reduction="sum", log_target=True) for a, b in ((log_p, log_q), (log_q, log_p)))
-    ours = r_drop_loss(torch.cat((logits, other)), labels.repeat(2), 0.1, 5.0)
+    ours = Disagreement(5.0)(torch.cat((logits, other)), labels.repeat(2), 0.1)
     losses = sum(formula(one, labels, 0.1)[0] for one in (logits, other))
     assert apart > 10
     assert 2 * ours.item() == pytest.approx(losses + 5.0 * apart.item() / 2, rel=1e-6)
-    same = r_drop_loss(logits.repeat(2, 1), labels.repeat(2), 0.1, 5.0)
+    same = Disagreement(5.0)(logits.repeat(2, 1), labels.repeat(2), 0.1)
     assert same.item() == pytest.approx(formula(logits, labels, 0.1)[0], rel=1e-6)

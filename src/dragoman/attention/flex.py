@@ -25,6 +25,7 @@ class Flex(ScaledDot):
         if dropout:
             raise ValueError(f"flex attention drops no weights: set `attention_dropout` ({dropout}) to 0.")
 
+    @torch.compiler.disable  # it is compiled already: in a layer that is, too, it stands by itself
     def forward(self, q_BHTK: Tensor, past: KV, mask: Mask) -> Tensor:
         return from_rules(q_BHTK, past, mask, compiled(dynamic=not q_BHTK.is_cpu))
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 Kind = Literal["self", "causal", "cross"]
 Rule = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+Span = tuple[int, int]  # first, behind the last
 
 
 @dataclass(frozen=True)
@@ -62,20 +63,19 @@ class Mask:
             return None
         sentences = 1 if self.keys_BS is None else len(self.keys_BS)
         first = 0 if causal or self.window is not None else queries - 1  # else all the queries read alike
-        return self.rule(queries, keys)(*grid(range(sentences), range(1), range(first, queries), range(keys), device))
+        return self.rule(queries, keys)(*grid((0, sentences), (0, 1), (first, queries), (0, keys), device))
 
     def bias(self, queries: int, keys: int, device: torch.device) -> Tensor | None:
         """The tilt over all indices, (1, H, T, S); None = every distance counts alike."""
         if self.slopes is None:
             return None
-        indices = grid(range(1), range(len(self.slopes)), range(queries), range(keys), device)
+        indices = grid((0, 1), (0, len(self.slopes)), (0, queries), (0, keys), device)
         return self.tilt(queries, keys, device)(*indices)
 
 
-def grid(sentences: range, heads: range, queries: range, keys: range, device: torch.device) -> list[Tensor]:
-    """Indices that broadcast to (B, H, T, S)."""
-    axes = (sentences, heads, queries, keys)
+def grid(sentences: Span, heads: Span, queries: Span, keys: Span, device: torch.device) -> list[Tensor]:
+    """Indices that broadcast to (B, H, T, S). No `range`s: to a compiler those are of one length alone."""
     return [
-        torch.arange(axis.start, axis.stop, device=device).view([-1 if i == place else 1 for i in range(4)])
-        for place, axis in enumerate(axes)
+        torch.arange(*span, device=device).view([-1 if i == place else 1 for i in range(4)])
+        for place, span in enumerate((sentences, heads, queries, keys))
     ]

@@ -8,8 +8,9 @@ from torch.nn import functional as F
 class Dropout(nn.Module):
     """Srivastava et al. 2014, inverted: x · keep / P(keep) in training, x otherwise.
 
-    On a CPU the probability is rounded to 256ths (0.3 becomes 77/256 = 0.3008, 0.1 becomes 26/256 = 0.1016) and the
-    scale is that of the rounded value, so that the expectation stays exact. `realised` says what is used there.
+    On a CPU, unless it is compiled, the probability is rounded to 256ths (0.3 becomes 77/256 = 0.3008, 0.1 becomes
+    26/256 = 0.1016) and the scale is that of the rounded value, so that the expectation stays exact. `realised` says
+    what is used there.
     """
 
     def __init__(self, probability: float) -> None:
@@ -26,7 +27,7 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.threshold == 0:
             return x
-        if not x.is_cpu:
+        if not x.is_cpu or torch.compiler.is_compiling():
             return F.dropout(x, self.probability)
         keep = random_bytes(x.shape) >= self.threshold
         return x * keep.to(x.dtype).mul_(256 / (256 - self.threshold))

@@ -5,7 +5,7 @@ sentence.
 """
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +48,16 @@ class Seq2Seq(nn.Module, ABC):
         """Teacher forcing: logits (B, T, V) of what follows each target token."""
         memory = self.encode(src_BS)
         return self.advance(tgt_BT, self.start(memory), memory)[0]
+
+
+@runtime_checkable
+class Projecting(Protocol):
+    """A model whose logits are one matrix product of what it holds at each target position."""
+
+    output: nn.Linear  # without bias
+
+    def states(self, src_BS: Tensor, tgt_BT: Tensor) -> Tensor:
+        """Teacher forcing as far as that product: `forward` is `output` of it."""
 
 
 def check_length(max_length: int) -> None:

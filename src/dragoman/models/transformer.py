@@ -187,6 +187,15 @@ class Transformer(Seq2Seq):
         return State((None,) * len(self.decoder), 0)
 
     def advance(self, tokens_RT: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
+        x_RTD, state = self._write(tokens_RT, state, memory)
+        return self.output(x_RTD), state
+
+    def states(self, src_BS: Tensor, tgt_BT: Tensor) -> Tensor:
+        """Teacher forcing as far as the last projection: (B, T, D)."""
+        memory = self.encode(src_BS)
+        return self._write(tgt_BT, self.start(memory), memory)[0]
+
+    def _write(self, tokens_RT: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
         positions = self.target.positions
         # Padding stands on the right, so no real query reaches it: causality is mask enough.
         mask, rotate = Mask("causal", slopes=positions.slopes()), partial(positions.rotate, start=state.length)
@@ -196,7 +205,7 @@ class Transformer(Seq2Seq):
         for layer, past, source in zip(self.decoder, state.layers, memory.layers, strict=True):
             x_RTD, written = layer(x_RTD, past, mask, source, cross, rotate)
             layers.append(written)
-        return self.output(self.decoder_norm(x_RTD)), State(tuple(layers), state.length + tokens_RT.shape[1])
+        return self.decoder_norm(x_RTD), State(tuple(layers), state.length + tokens_RT.shape[1])
 
 
 def check_place(key: str, attention: Attention, kind: Kind, positions: type[Positions]) -> None:

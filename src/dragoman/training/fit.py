@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 
 from dragoman.build import build
 from dragoman.data.module import TranslationData
@@ -65,6 +66,7 @@ def whole_model(config: dict[str, Any], folder: Path, model: Seq2Seq) -> Seq2Seq
 
 def make_trainer(config: dict[str, Any], folder: Path, callbacks: Sequence[L.Callback]) -> L.Trainer:
     """Lightning's, as configured, without what we do ourselves."""
+    torch.backends.cuda.enable_cudnn_sdp(False)  # it makes a plan for each shape, and batches have many
     settings = dict(config["trainer"])
     # Lightning counts batches where we count optimizer steps.
     settings["val_check_interval"] *= settings["accumulate_grad_batches"]

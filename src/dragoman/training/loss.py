@@ -3,23 +3,93 @@
 Shapes: N target positions, V target vocabulary, R rows of a block.
 """
 
+import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dragoman.data.batch import Batch
 from dragoman.ids import PAD
+from dragoman.models import Seq2Seq
 
 BLOCK = 1 << 19  # elements of a block: 2 MiB in fp32, which stays in the cache between its passes
+
+
+class WholeLoss(nn.Module):
+    """Sum over a batch's target tokens, EOS included, of the smoothed negative log-likelihood."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arithmetic = Smoothed()
+
+    def fit(self, model: Seq2Seq) -> None:
+        """Serves every model."""
+
+    def forward(self, model: Seq2Seq, batch: Batch, label_smoothing: float) -> Tensor:
+        logits_BTV = model(batch.src_BS, batch.tgt_BT[:, :-1])
+        return self.arithmetic(logits_BTV.flatten(0, 1), labels_of(batch), label_smoothing)
+
+
+class Smoothed(nn.Module):
+    """`smoothed_loss` as a module, so that it can be compiled."""
+
+    def forward(self, logits_NV: Tensor, labels_N: Tensor, label_smoothing: float) -> Tensor:
+        return smoothed_loss(logits_NV, labels_N, label_smoothing)
+
+
+class RDrop(nn.Module):
+    """R-Drop (Liang et al. 2021, section 2): the smoothed loss of two passes, and how far their dropouts lead apart."""
+
+    def __init__(self, *, weight: float) -> None:
+        super().__init__()
+        if not 0 <= weight < math.inf:
+            raise ValueError(f"`weight` ({weight}) must be a number, at least 0.")
+        self.whole = WholeLoss()
+        self.arithmetic = Disagreement(weight)
+
+    def fit(self, model: Seq2Seq) -> None:
+        """Serves every model."""
+
+    def forward(self, model: Seq2Seq, batch: Batch, label_smoothing: float) -> Tensor:
+        if not model.training:
+            return self.whole(model, batch, label_smoothing)  # two passes without dropout are one
+        twice = Batch(batch.src_BS.repeat(2, 1), batch.tgt_BT.repeat(2, 1))
+        logits_BTV = model(twice.src_BS, twice.tgt_BT[:, :-1])
+        return self.arithmetic(logits_BTV.flatten(0, 1), labels_of(twice), label_smoothing)
+
+
+class Disagreement(nn.Module):
+    """Half of the paper's equation 4, so that a token counts once; the second half of N is the first one again.
+
+    The mean of the two smoothed losses + ½ weight · ½ (KL(p‖q) + KL(q‖p)).
+    """
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, logits_NV: Tensor, labels_N: Tensor, label_smoothing: float) -> Tensor:
+        p_NV, q_NV = logits_NV.float().log_softmax(-1).chunk(2)
+        apart_N = ((p_NV.exp() - q_NV.exp()) * (p_NV - q_NV)).sum(-1)
+        apart = (apart_N * (labels_N.chunk(2)[0] != PAD)).sum()
+        return (smoothed_loss(logits_NV, labels_N, label_smoothing) + self.weight * apart / 2) / 2
+
+
+def labels_of(batch: Batch) -> Tensor:
+    """What should come out at each target position, row after row."""
+    return batch.tgt_BT[:, 1:].flatten()
 
 
 def smoothed_loss(logits_NV: Tensor, labels_N: Tensor, label_smoothing: float) -> Tensor:
     """Sum over tokens that are not padding of (1-ε)·nll(label) + ε·mean over V of nll: Szegedy et al. 2016, section 7.
 
-    Always summed in fp32. On a CPU the gradient is made block by block beside the loss, in the type of the logits.
+    Always summed in fp32. On a CPU, unless it is compiled, the gradient is made block by block beside the loss, in the
+    type of the logits.
     """
-    if logits_NV.is_cpu and logits_NV.requires_grad and torch.is_grad_enabled():
+    written = logits_NV.is_cpu and not torch.compiler.is_compiling()
+    if written and logits_NV.requires_grad and torch.is_grad_enabled():
         return BlockwiseLoss.apply(logits_NV, labels_N, label_smoothing)
     return plain_loss(logits_NV, labels_N, label_smoothing)
 
@@ -31,43 +101,40 @@ def plain_loss(logits_NV: Tensor, labels_N: Tensor, label_smoothing: float) -> T
     )
 
 
-def r_drop_loss(logits_NV: Tensor, labels_N: Tensor, label_smoothing: float, weight: float) -> Tensor:
-    """R-Drop (Liang et al. 2021, equation 4), halved: the first half of N is the second one under other dropout.
-
-    The mean of the two smoothed losses + ½ weight · ½ (KL(p‖q) + KL(q‖p)), summed over the tokens of one half.
-    """
-    p_NV, q_NV = logits_NV.float().log_softmax(-1).chunk(2)
-    apart_N = ((p_NV.exp() - q_NV.exp()) * (p_NV - q_NV)).sum(-1)
-    apart = (apart_N * (labels_N.chunk(2)[0] != PAD)).sum()
-    return (smoothed_loss(logits_NV, labels_N, label_smoothing) + weight * apart / 2) / 2
-
-
 def count_targets(tgt_BT: Tensor) -> Tensor:
     """How many tokens the loss of `BOS y… EOS PAD…` is a sum over."""
     return (tgt_BT[:, 1:] != PAD).sum()
 
 
+def loss_and_slope(scores_RV: Tensor, labels_R: Tensor, label_smoothing: float) -> tuple[Tensor, Tensor]:
+    """The loss and its gradient, which takes the place of the logits.
+
+    d loss / d logit = softmax - (1-ε)·[is the label] - ε/V, zero at padding.
+    """
+    label_R1, real_R1 = labels_R[:, None], (labels_R != PAD)[:, None]
+    norm_R1 = scores_RV.logsumexp(1, keepdim=True)
+    picked_R1 = scores_RV.gather(1, label_R1)
+    mean_R1 = scores_RV.mean(1, keepdim=True)
+    loss = ((norm_R1 - (1 - label_smoothing) * picked_R1 - label_smoothing * mean_R1) * real_R1).sum()
+    slope_RV = scores_RV.sub_(norm_R1).exp_().sub_(label_smoothing / scores_RV.shape[1])
+    slope_RV.scatter_add_(1, label_R1, torch.full_like(picked_R1, label_smoothing - 1))
+    return loss, slope_RV.mul_(real_R1)
+
+
 class BlockwiseLoss(torch.autograd.Function):
-    """The same loss and gradient: d loss / d logit = softmax - (1-ε)·[is the label] - ε/V, zero at padding."""
+    """The same loss and gradient, a block of rows at a time."""
 
     @staticmethod
     def forward(ctx: Any, logits_NV: Tensor, labels_N: Tensor, label_smoothing: float) -> Tensor:
-        V = logits_NV.shape[1]
-        rows = max(1, BLOCK // V)
+        rows = max(1, BLOCK // logits_NV.shape[1])
         grad_NV = torch.empty_like(logits_NV)
         total = torch.zeros((), dtype=torch.float32)
         for logits_RV, labels_R, grad_RV in zip(
             logits_NV.split(rows), labels_N.split(rows), grad_NV.split(rows), strict=True
         ):
-            scores_RV = logits_RV.to(torch.float32, copy=True)
-            label_R1, real_R1 = labels_R[:, None], (labels_R != PAD)[:, None]
-            norm_R1 = scores_RV.logsumexp(1, keepdim=True)
-            picked_R1 = scores_RV.gather(1, label_R1)
-            mean_R1 = scores_RV.mean(1, keepdim=True)
-            total += ((norm_R1 - (1 - label_smoothing) * picked_R1 - label_smoothing * mean_R1) * real_R1).sum()
-            slope_RV = scores_RV.sub_(norm_R1).exp_().sub_(label_smoothing / V)
-            slope_RV.scatter_add_(1, label_R1, torch.full_like(picked_R1, label_smoothing - 1))
-            grad_RV.copy_(slope_RV.mul_(real_R1))
+            loss, slope_RV = loss_and_slope(logits_RV.to(torch.float32, copy=True), labels_R, label_smoothing)
+            total += loss
+            grad_RV.copy_(slope_RV)
         ctx.save_for_backward(grad_NV)
         return total
 

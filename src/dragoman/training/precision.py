@@ -10,9 +10,13 @@ def best_precision(asked: str, accelerator: str) -> str:
     """
     if asked != "auto":
         return asked
-    on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
-    has_bf16 = torch.cuda.is_bf16_supported() if on_gpu else cpu_has_bf16()
+    has_bf16 = torch.cuda.is_bf16_supported() if on_gpu(accelerator) else cpu_has_bf16()
     return "bf16-mixed" if has_bf16 else "32-true"
+
+
+def on_gpu(accelerator: str) -> bool:
+    """Whether that is one of CUDA's."""
+    return accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
 
 
 def cpu_has_bf16() -> bool:

@@ -3,7 +3,6 @@
 import logging
 import sys
 import time
-from contextlib import ExitStack
 from typing import Any
 
 import lightning as L
@@ -12,7 +11,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from torch.optim import Optimizer
 
 from dragoman.attention import PLACES, kernels
+from dragoman.data.batch import Batch
 from dragoman.heartbeat import clock
+from dragoman.training.compiled import uncompiled
 
 log = logging.getLogger("dragoman")
 
@@ -42,8 +43,7 @@ class ShowProgress(L.Callback):
             "training %s%s parameters to step %s",
             *(f"{trained:,}", f" of {trained + frozen:,}" if frozen else "", f"{trainer.max_steps:,}"),
         )
-        self.watching = ExitStack()
-        self.kernels = self.watching.enter_context(kernels(pl_module))
+        self.kernels: dict[Any, set[str]] | None = None
         self.began = self.last_line = self.window_began = time.perf_counter()
         self.first_step, self.paused = trainer.global_step, 0.0
         if sys.stderr.isatty() and trainer.is_global_zero:
@@ -52,12 +52,18 @@ class ShowProgress(L.Callback):
             self.bar.add_task("", total=trainer.max_steps, completed=trainer.global_step)
             self.bar.start()
 
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Batch, batch_idx: int) -> None:
+        """Before the first: which backend computes attention, asked with two of its sentences, in uncompiled layers."""
+        if self.kernels is None:
+            with uncompiled(), kernels(pl_module) as self.kernels, trainer.precision_plugin.forward_context():
+                pl_module.loss(Batch(*(side[:2] for side in batch)), 0.0)
+
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Optimizer) -> None:
         self.rate = optimizer.param_groups[0]["lr"]  # after the step it is already that of the next one
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.kernels:
-            self._tell_kernels(trainer)
+            self._tell_kernels(trainer, self.kernels)
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
         step = trainer.global_step
@@ -68,10 +74,9 @@ class ShowProgress(L.Callback):
         elif trainer.is_global_zero and step % self.every and time.perf_counter() - self.last_line > HEARTBEAT:
             self._line(f"step {step:,}: {self.recent}")
 
-    def _tell_kernels(self, trainer: L.Trainer) -> None:
-        """Which backend really computed attention, after the first batch."""
-        self.watching.close()
-        told = "; ".join(f"{PLACES[kind]} {' and '.join(sorted(names))}" for kind, names in self.kernels.items())
+    def _tell_kernels(self, trainer: L.Trainer, found: dict[Any, set[str]]) -> None:
+        """Once the first batch is through."""
+        told = "; ".join(f"{PLACES[kind]} {' and '.join(sorted(names))}" for kind, names in found.items())
         if trainer.is_global_zero:
             log.info("attention is computed by: %s", told)
         self.kernels = {}

@@ -6,6 +6,7 @@ from itertools import zip_longest
 import lightning as L
 
 from dragoman.evaluation.scores import bleu
+from dragoman.training.compiled import uncompiled
 from dragoman.training.processes import gathered
 from dragoman.training.spread import is_spread
 from dragoman.translator import Translator
@@ -35,7 +36,8 @@ class ScoreTranslations(L.Callback):
 
     def _translate(self, source: list[str]) -> list[str] | None:
         try:
-            return self.translator(source)
+            with uncompiled():
+                return self.translator(source)
         except Exception:
             log.warning("translating the validation split has failed; training goes on", exc_info=True)
             return None

@@ -11,14 +11,15 @@ from dragoman.attention import Attention
 from dragoman.build import build
 from dragoman.errors import InputError
 from dragoman.text.screening import make_rules
+from dragoman.training.budget import AUTO
+from dragoman.training.compiled import backends
 from dragoman.training.transfer import freeze
 
-# Numbers that no constructor looks at: key → lowest and highest value. Whole ones but for `FRACTIONS`.
+# Numbers that no constructor looks at: key → lowest and highest value. Whole ones but for label smoothing.
 RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**32 - 1),
     "num_workers": (0, math.inf),
     "label_smoothing": (0, 1),
-    "r_drop": (0, 100),
     "validation.sentences": (1, math.inf),
     "test_sentences": (1, math.inf),
     "data.batch_tokens": (1, math.inf),
@@ -28,7 +29,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "trainer.accumulate_grad_batches": (1, math.inf),
 }
 MONITORS = ("bleu", "validation_loss")
-FRACTIONS, MAY_BE_NULL = ("label_smoothing", "r_drop"), ("validation.sentences", "test_sentences")
+FRACTIONS, MAY_BE_NULL = ("label_smoothing",), ("validation.sentences", "test_sentences")
 
 
 def check_settings(config: dict[str, Any], folder: Path) -> None:
@@ -36,7 +37,7 @@ def check_settings(config: dict[str, Any], folder: Path) -> None:
     for key, (lowest, highest) in RANGES.items():
         value = value_of(config, key)
         kinds = (int, float) if key in FRACTIONS else (int,)
-        if value is None and key in MAY_BE_NULL:
+        if (value is None and key in MAY_BE_NULL) or (key, value) == ("data.batch_tokens", AUTO):
             continue
         if type(value) not in kinds or not lowest <= value <= highest:
             wanted = f"at least {lowest}" if highest == math.inf else f"between {lowest} and {highest}"
@@ -45,6 +46,8 @@ def check_settings(config: dict[str, Any], folder: Path) -> None:
     examples = config["examples"]
     if not isinstance(examples, list) or not all(isinstance(one, str) for one in examples):
         raise InputError(f"`examples` is {examples!r}, but must be a list of sentences.")
+    if config["compile"] is not None and config["compile"] not in backends():
+        raise InputError(f"`compile` ({config['compile']}) must be null or one of {', '.join(backends())}.")
     make_rules(config["cleaning"])
     check_lengths(config)
     check_model(config)
@@ -75,6 +78,11 @@ def check_model(config: dict[str, Any]) -> None:
     with torch.device("meta"):
         model = build(config["model"], path="model")
     freeze(model, config["freeze"])
+    build(config["loss"], path="loss").fit(model)
+    if "ModelParallel" in str(config["trainer"].get("strategy")) and config["loss"].get("positions"):
+        raise InputError(
+            "loss=fused needs the whole last projection in each process: with trainer=fsdp take loss=whole."
+        )
     for name, part in model.named_modules():
         if isinstance(part, Attention) and not part.trains_on_cpu and config["trainer"]["accelerator"] == "cpu":
             raise InputError(

@@ -9,14 +9,15 @@ from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from dragoman.data.batch import Batch
 from dragoman.models import Seq2Seq
-from dragoman.training.loss import count_targets, r_drop_loss, smoothed_loss
+from dragoman.training.compiled import uncompiled
+from dragoman.training.loss import count_targets
 from dragoman.training.spread import is_spread, spread
 from dragoman.training.unsound import leave_out
 
@@ -38,8 +39,8 @@ class TranslationTask(L.LightningModule):
         model: Seq2Seq,
         optimizer: Callable[..., Optimizer],
         schedule: Callable[[Optimizer], LRScheduler],
+        criterion: nn.Module,
         label_smoothing: float,
-        r_drop: float,
         highest_loss: float,
         seed: int,
     ) -> None:
@@ -47,8 +48,8 @@ class TranslationTask(L.LightningModule):
         self.model = model
         self.make_optimizer = optimizer
         self.make_schedule = schedule
+        self.criterion = criterion  # (model, batch, label smoothing) → the sum over target tokens of their loss
         self.label_smoothing = label_smoothing
-        self.r_drop = r_drop
         self.highest_loss = highest_loss
         self.seed = seed
         self.step_sums = torch.zeros(2)  # loss and target tokens of the optimizer step that this process is gathering
@@ -64,22 +65,13 @@ class TranslationTask(L.LightningModule):
 
     def loss(self, batch: Batch, label_smoothing: float) -> Tensor:
         """Sum over target tokens, EOS included, of the smoothed negative log-likelihood."""
-        logits_BTV = self.model(batch.src_BS, batch.tgt_BT[:, :-1])
-        return smoothed_loss(logits_BTV.flatten(0, 1), batch.tgt_BT[:, 1:].flatten(), label_smoothing)
-
-    def training_loss(self, batch: Batch) -> Tensor:
-        """What is minimised: the smoothed loss, or with R-Drop that and how much two dropouts differ."""
-        if self.r_drop == 0:
-            return self.loss(batch, self.label_smoothing)
-        src_BS, tgt_BT = batch.src_BS.repeat(2, 1), batch.tgt_BT.repeat(2, 1)
-        logits_BTV = self.model(src_BS, tgt_BT[:, :-1])
-        return r_drop_loss(logits_BTV.flatten(0, 1), tgt_BT[:, 1:].flatten(), self.label_smoothing, self.r_drop)
+        return self.criterion(self.model, batch, label_smoothing)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         torch.manual_seed((self.seed * 1_000_003 + batch_idx) * 1_009 + self.global_rank)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss = self.training_loss(batch)
+        loss = self.loss(batch, self.label_smoothing)
         self.step_sums = self.step_sums.to(loss.device) + torch.stack((loss.detach(), count_targets(batch.tgt_BT)))
         return loss
 
@@ -128,7 +120,8 @@ class TranslationTask(L.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         try:
-            sums = torch.stack((self.loss(batch, 0.0).detach(), count_targets(batch.tgt_BT)))
+            with uncompiled():
+                sums = torch.stack((self.loss(batch, 0.0).detach(), count_targets(batch.tgt_BT)))
         except Exception:  # whatever it is: it must not end a week of training
             log.warning("this batch of the validation split has failed; training goes on", exc_info=True)
             sums = torch.full((2,), torch.nan, device=self.device)

@@ -21,7 +21,9 @@ from dragoman.run import LAST, SCORES, Run, begin_run, continue_run, open_run
 from dragoman.text.lines import read_lines
 from dragoman.text.quarantine import hand_over
 from dragoman.text.splits import Splits
+from dragoman.training.budget import AUTO, find_budget, settle_budget
 from dragoman.training.checkpoints import last_whole
+from dragoman.training.compiled import compile_parts
 from dragoman.training.fit import first_sentences, fit
 from dragoman.training.precision import best_precision
 from dragoman.training.processes import is_first, launch, one_then_all
@@ -51,6 +53,7 @@ def train(config: dict[str, Any], folder: Path) -> list[Score]:
     quiet_lightning()
     config["trainer"]["precision"] = best_precision(config["trainer"]["precision"], config["trainer"]["accelerator"])
     take_over(config, folder)
+    settle_budget(config, folder)
     check_settings(config, folder)
     fabric = launch(config["trainer"])
     with heartbeat(log), ExitStack() as until_the_end:
@@ -73,8 +76,10 @@ def prepare(config: dict[str, Any], folder: Path, until_the_end: ExitStack) -> P
     if last:
         log.info("going on from step %s", f"{last[1]:,}")
     L.seed_everything(config["seed"], workers=True, verbose=False)
-    reading = build(config["data"], path="data")
     corpus = build(config["corpus"], path="corpus")
+    if config["data"]["batch_tokens"] == AUTO:
+        config["data"]["batch_tokens"] = find_budget(config, folder, lambda: make_task(config, None))
+    reading = build(config["data"], path="data")
     splits, rejected = reading.cleaned(corpus, config["cleaning"], watched)
     other = Run(config["init"]) if config["init"] and not run else None
     known, learner = run or other, build(config["tokenizer"], path="tokenizer")
@@ -106,8 +111,8 @@ def make_task(config: dict[str, Any], other: Run | None) -> TranslationTask:
         model=build(config["model"], path="model"),
         optimizer=build(config["optimizer"], path="optimizer"),
         schedule=build(config["schedule"], path="schedule"),
+        criterion=build(config["loss"], path="loss"),
         label_smoothing=config["label_smoothing"],
-        r_drop=config["r_drop"],
         highest_loss=config["highest_loss"],
         seed=config["seed"],
     )
@@ -115,6 +120,8 @@ def make_task(config: dict[str, Any], other: Run | None) -> TranslationTask:
         load_fitting(task.model, other)
     freeze(task.model, config["freeze"])
     task.configure_optimizers()
+    if config["compile"]:
+        compile_parts(task.model, task.criterion, config["compile"])
     return task
 
 
@@ -132,6 +139,7 @@ def quiet_lightning() -> None:
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers.*",
+        ".*You defined a `validation_step` but have no.*",  # while a budget is searched
         ".*isinstance.treespec, LeafSpec.*",
         ".*lr_scheduler.step.*before.*optimizer.step.*",
         ".*recommended to use `self.log.*sync_dist=True.*",

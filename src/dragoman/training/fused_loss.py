@@ -1,0 +1,90 @@
+"""The last projection and the loss as one, in portions: memory of a batch's logits is never needed.
+
+Shapes: N target positions, D model width, V target vocabulary, R positions of a portion.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dragoman.data.batch import Batch
+from dragoman.errors import InputError
+from dragoman.models.seq2seq import Projecting, Seq2Seq
+from dragoman.training.loss import labels_of, loss_and_slope, smoothed_loss
+
+
+class Slope(nn.Module):
+    """Logits → their loss, and the loss's gradient in their place; a module, so that it can be compiled."""
+
+    def forward(self, logits_RV: Tensor, labels_R: Tensor, label_smoothing: float) -> tuple[Tensor, Tensor]:
+        scores_RV = logits_RV.to(torch.promote_types(logits_RV.dtype, torch.float32), copy=True)
+        loss, slope_RV = loss_and_slope(scores_RV, labels_R, label_smoothing)
+        return loss, slope_RV.to(logits_RV.dtype)
+
+
+class FusedLoss(nn.Module):
+    """`WholeLoss`, for models whose logits are one matrix product; of `positions` target positions at a time."""
+
+    def __init__(self, *, positions: int) -> None:
+        super().__init__()
+        if type(positions) is not int or positions < 1:
+            raise ValueError(f"`positions` ({positions}) must be a whole number, at least 1.")
+        self.positions = positions
+        self.arithmetic = Slope()
+
+    def fit(self, model: Seq2Seq) -> None:
+        """InputError for a model that it cannot serve."""
+        if not isinstance(model, Projecting):
+            name = type(model).__name__
+            raise InputError(
+                f"loss=fused needs a model that ends in one projection, which {name} does not: loss=whole."
+            )
+
+    def forward(self, model: Any, batch: Batch, label_smoothing: float) -> Tensor:
+        states_ND = model.states(batch.src_BS, batch.tgt_BT[:, :-1]).flatten(0, 1)
+        weight_VD, labels_N = model.output.weight, labels_of(batch)
+        kind = states_ND.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight_VD.dtype
+        if torch.is_grad_enabled():
+            how = (label_smoothing, self.positions, dtype, self.arithmetic)
+            return LinearCrossEntropy.apply(states_ND, weight_VD, labels_N, *how)
+        portions = zip(states_ND.split(self.positions), labels_N.split(self.positions), strict=True)
+        weight_DV = weight_VD.to(dtype).T
+        losses = [smoothed_loss(states_RD.to(dtype) @ weight_DV, part, label_smoothing) for states_RD, part in portions]
+        return torch.stack(losses).sum()
+
+
+class LinearCrossEntropy(torch.autograd.Function):
+    """Σ smoothed loss of h Wᵀ, in products of `dtype`: a portion's gradients of h and W are made beside its loss."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        states_ND: Tensor,
+        weight_VD: Tensor,
+        labels_N: Tensor,
+        label_smoothing: float,
+        positions: int,
+        dtype: torch.dtype,
+        arithmetic: Slope,
+    ) -> Tensor:
+        weights, kept = weight_VD.to(dtype), torch.promote_types(dtype, torch.float32)
+        total = torch.zeros((), dtype=kept, device=weights.device)
+        grad_ND, grad_VD = torch.empty_like(states_ND), torch.zeros_like(weights, dtype=kept)
+        for states_RD, labels_R, grad_RD in zip(
+            states_ND.split(positions), labels_N.split(positions), grad_ND.split(positions), strict=True
+        ):
+            states_RD = states_RD.to(dtype)
+            loss, slope_RV = arithmetic(states_RD @ weights.T, labels_R, label_smoothing)
+            total += loss
+            grad_RD.copy_(slope_RV @ weights)
+            grad_VD += slope_RV.T @ states_RD
+        ctx.save_for_backward(grad_ND, grad_VD.to(weight_VD.dtype))
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
+        grad_ND, grad_VD = ctx.saved_tensors
+        (scale,) = grad_outputs
+        return grad_ND * scale.to(grad_ND.dtype), grad_VD * scale.to(grad_VD.dtype), *[None] * 5

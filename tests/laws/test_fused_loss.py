@@ -1,0 +1,88 @@
+"""The last projection fused with the loss: = the loss of all the logits, in value and in every gradient."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dragoman.data.batch import Batch, collate
+from dragoman.errors import InputError
+from dragoman.training.fused_loss import FusedLoss, LinearCrossEntropy, Slope
+from dragoman.training.loss import WholeLoss
+from models_for_tests import rnnsearch, transformer
+
+# Relative to the largest entry: fp64 rounds nothing that counts, bf16 keeps 8 bits of each logit and slope.
+TOLERANCES = {torch.float64: 1e-12, torch.float32: 2e-6, torch.bfloat16: 2e-2}
+
+
+def by_definition(states_ND: Tensor, weight_VD: Tensor, labels_N: Tensor, smoothing: float) -> Tensor:
+    return F.cross_entropy(
+        states_ND @ weight_VD.T, labels_N, ignore_index=0, label_smoothing=smoothing, reduction="sum"
+    )
+
+
+def gradients(function: Any, *leaves: Tensor) -> list[Tensor]:
+    """The value, then the gradient of three times it by each leaf."""
+    leaves = tuple(leaf.clone().requires_grad_() for leaf in leaves)
+    value = function(*leaves)
+    (3 * value).backward()
+    return [value.detach(), *(leaf.grad for leaf in leaves)]
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("positions", [1, 7, 16, 100])
+def test_portions_are_the_whole(positions, smoothing, dtype):
+    generator = torch.Generator().manual_seed(0)
+    states, weight = (torch.randn(n, 12, generator=generator, dtype=torch.float64) for n in (33, 50))
+    labels = torch.randint(1, 50, (33,), generator=generator)
+    labels[::4] = 0
+    plain = gradients(lambda h, w: by_definition(h, w, labels, smoothing), states, weight)
+    how = (labels, smoothing, positions, dtype, Slope())
+    ours = gradients(lambda h, w: LinearCrossEntropy.apply(h, w, *how), states, weight)
+    assert plain[1].abs().max() > 0.1
+    for one, other in zip(ours, plain, strict=True):
+        assert ((one - other).abs().max() / other.abs().max()).item() <= TOLERANCES[dtype]
+    assert (ours[1][::4] == 0).all(), "padding moves nothing"
+
+
+def batch_of(model: Any) -> Batch:
+    ids = torch.randint(4, model.target_vocab_size, (6, 9)).tolist()
+    return collate([row[: 3 + n] for n, row in enumerate(ids)], [row[: 9 - n] for n, row in enumerate(ids)])
+
+
+@pytest.mark.parametrize("tied", ["all", "none"])
+def test_a_transformer_learns_the_same_of_it(tied):
+    torch.manual_seed(0)
+    model = transformer(tied_embeddings=tied)
+    batch, found = batch_of(model), []
+    for criterion in (WholeLoss(), FusedLoss(positions=5)):
+        model.zero_grad()
+        loss = criterion(model, batch, 0.1)
+        loss.backward()
+        with torch.no_grad():
+            assert criterion(model, batch, 0.1).item() == pytest.approx(loss.item(), rel=1e-5)
+        found.append({name: part.grad.clone() for name, part in model.named_parameters()})
+    assert len(found[0]) > 10
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(found[1][name], gradient, rtol=1e-4, atol=1e-5)
+
+
+def test_under_autocast_products_are_those_of_its_type():
+    torch.manual_seed(0)
+    model = transformer()
+    batch, found = batch_of(model), []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            found.append(FusedLoss(positions=5)(model, batch, 0.1).item())
+    assert found[0] != found[1] == pytest.approx(found[0], rel=1e-2)
+
+
+def test_other_models_are_refused_by_a_sentence():
+    FusedLoss(positions=5).fit(transformer())
+    with pytest.raises(InputError, match=r"loss=fused needs a model that ends in one projection.*: loss=whole"):
+        FusedLoss(positions=5).fit(rnnsearch())
+    with pytest.raises(ValueError, match=r"`positions` \(0\)"):
+        FusedLoss(positions=0)
