@@ -94,8 +94,8 @@ class Translator:
     ) -> "Translator":
         """From a run folder, or several for an ensemble; with the run's own search unless another is given.
 
-        `device`: cpu, cuda or auto. `precision`, that of linear layers: fp32, bf16, int8 (on a CPU) or auto. A folder
-        that a run was exported to, alone, translates with CTranslate2, in its own precision. InputError where a folder
+        `device`: cpu, cuda or auto. `precision`, that of linear layers: fp32, bf16, or int8 on a CPU. A folder that
+        a run was exported to, alone, translates with CTranslate2, in its own precision. InputError where a folder
         is not a finished run, or the runs do not share their vocabularies.
         """
         folders = [run] if isinstance(run, str | Path) else list(run)

@@ -104,7 +104,7 @@ def test_a_packed_model_translates_as_the_plain_one(search):
 
 
 def test_messages():
-    with pytest.raises(InputError, match=r"`precision` \(fp8\) must be one of auto, fp32, bf16, int8\."):
+    with pytest.raises(InputError, match=r"`precision` \(fp8\) must be one of fp32, bf16, int8\."):
         packed(transformer(), "fp8")
     with pytest.raises(InputError, match=r"`precision` \(int8\) is for a CPU, not for meta: choose fp32 or bf16\."):
         packed(transformer().to("meta"), "int8")

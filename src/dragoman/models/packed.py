@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dragoman.errors import InputError
-from dragoman.machine import cpu_has_bf16
 from dragoman.models.seq2seq import Seq2Seq
 
-PRECISIONS = ("auto", "fp32", "bf16", "int8")
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "int8": torch.int8}
 LARGEST = 127  # of int8, on both sides of zero
 
 
@@ -70,23 +69,20 @@ def whole(x_RI: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def packed(model: Seq2Seq, precision: str) -> Seq2Seq:
-    """The model itself, its linear layers made ready to multiply in `precision` where it stands: auto, fp32, bf16, int8.
+    """The model itself, its linear layers made ready to multiply in fp32, bf16 or int8 on the device where it is.
 
-    auto is bf16 on a CPU that multiplies it in hardware, else fp32. InputError for what the device cannot do.
+    InputError for what that cannot do. Other layers, attention among them, stay as they are.
     """
-    if precision not in PRECISIONS:
+    if precision not in list(PRECISIONS):
         raise InputError(f"`precision` ({precision}) must be one of {', '.join(PRECISIONS)}.")
     on_cpu = model.device.type == "cpu"
-    if precision == "auto":
-        precision = "bf16" if on_cpu and cpu_has_bf16() else "fp32"
     if precision == "int8" and not on_cpu:
         raise InputError(f"`precision` (int8) is for a CPU, not for {model.device.type}: choose fp32 or bf16.")
-    blocks = on_cpu and torch.backends.mkldnn.is_available()
     if precision == "int8":
         replace_linears(model, Int8)
-    elif blocks or precision == "bf16":
-        kind = Blocked if blocks else Rounded
-        replace_linears(model, partial(kind, dtype=torch.bfloat16 if precision == "bf16" else torch.float32))
+    else:
+        kind = Blocked if on_cpu and torch.backends.mkldnn.is_available() else Rounded
+        replace_linears(model, partial(kind, dtype=PRECISIONS[precision]))
     return model
 
 

@@ -1,7 +1,7 @@
 """Beam search with a length penalty and exact stopping.
 
-Shapes: B sentences, S source positions, K hypotheses kept of a sentence, R rows, V target vocabulary, C continuations of
-a row, N continuations of a sentence.
+Shapes: B sentences, S source positions, K hypotheses kept of a sentence, R rows, V target vocabulary, C continuations
+of a row, N continuations of a sentence.
 """
 
 import math

@@ -2,8 +2,6 @@
 
 import torch
 
-from dragoman.machine import cpu_has_bf16
-
 
 def best_precision(asked: str, accelerator: str) -> str:
     """`auto` → bf16-mixed where the processor multiplies bf16 in hardware, else 32-true; anything else as asked.
@@ -15,3 +13,8 @@ def best_precision(asked: str, accelerator: str) -> str:
     on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
     has_bf16 = torch.cuda.is_bf16_supported() if on_gpu else cpu_has_bf16()
     return "bf16-mixed" if has_bf16 else "32-true"
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the CPU has AVX512-BF16 or AMX-BF16; emulated bf16 would be slower than fp32."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
