@@ -80,7 +80,8 @@ def best(scores_RV: Tensor, count: int) -> tuple[Tensor, Tensor]:
     V = scores_RV.shape[1]
     groups = V // GROUP
     if not scores_RV.is_cpu or groups < 4 * count:
-        return tuple(scores_RV.topk(count))
+        best_RC, places_RC = scores_RV.topk(count)
+        return best_RC, places_RC
     dealt_RNG = scores_RV[:, : groups * GROUP].unflatten(1, (GROUP, groups))
     group_RC = dealt_RNG.amax(1).topk(count).indices
     places_RNC = group_RC[:, None] + torch.arange(0, groups * GROUP, groups)[:, None]
