@@ -114,7 +114,7 @@ def row(name: str, beam: str, rounds: list[dict[str, Any]], options: argparse.Na
     late = statistics.median(statistics.quantiles(one["waits"], n=20)[-1] for one in mine)
     speeds = [f"{count / statistics.median(seconds):,.0f}" for count in (len(written), tokens)]
     memory = statistics.median(answers[name]["memory"] for answers in rounds) / 2**20
-    cells = [f"{name}, {rounds[0][name]['version']}", "greedy" if beam == "1" else f"beam {beam}", *speeds]
+    cells = [f"{name} {rounds[0][name]['version']}".strip(), "greedy" if beam == "1" else f"beam {beam}", *speeds]
     cells += [quartiles([theirs / one["seconds"] for theirs, one in zip(seconds, ours, strict=True)])]
     cells += [f"{statistics.median(middles[0]) * 1e3:.1f}", f"{late * 1e3:.1f}"]
     cells += [quartiles([theirs / one for theirs, one in zip(*middles, strict=True)]), f"{memory:,.0f}", score]
@@ -122,7 +122,7 @@ def row(name: str, beam: str, rounds: list[dict[str, Any]], options: argparse.Na
 
 
 def quartiles(ratios: list[float]) -> str:
-    low, middle, high = statistics.quantiles(ratios, n=4)
+    low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
     return f"{middle:.2f} ({low:.2f}–{high:.2f})"
 
 

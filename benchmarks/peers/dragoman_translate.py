@@ -4,7 +4,6 @@ import torch
 from job import read_job
 from stopwatch import Rows, answer, in_batches
 
-import dragoman
 from dragoman.data.batch import pad_sources
 from dragoman.models.packed import packed
 from dragoman.run import Run
@@ -23,7 +22,7 @@ def main() -> None:
         return [best[0].ids for best in search(beam)(model, pad_sources(rows))]
 
     torch.set_num_threads(job.threads)
-    answer(job, getattr(dragoman, "__version__", "here"), in_batches(translate, job.batch), translate)
+    answer(job, "", in_batches(translate, job.batch), translate)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """How a contender that translates is timed, whatever it is: nothing but the standard library."""
 
 import json
-import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+
+from job import peak_memory
 
 Rows = list[list[int]]  # ids of sentences, without BOS and EOS
 
@@ -21,7 +22,7 @@ def answer(
         began = time.perf_counter()
         written = throughput(sources, beam)
         found[beam] = {"seconds": time.perf_counter() - began, "written": written}
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    memory = peak_memory()
     for beam in job.beams:
         latency(sources[:1], beam)
         waits = []
