@@ -1,5 +1,6 @@
 """Linear layers made ready for a processor: the numbers of the plain ones, to what their precision holds."""
 
+import copy
 from functools import partial
 
 import pytest
@@ -101,6 +102,16 @@ def test_a_packed_model_translates_as_the_plain_one(search):
     assert len({tuple(ids) for ids in plain}) >= 10
     for precision in ("bf16", "int8"):
         assert sum(ours == theirs for ours, theirs in zip(found[precision], plain, strict=True)) >= 30
+
+
+def test_large_layers_are_packed_in_fp32_and_small_ones_left():
+    large = transformer(target_vocab_size=1 << 16)
+    plain = copy.deepcopy(large)
+    assert isinstance(packed(large, "fp32").output, Blocked)
+    assert sum(isinstance(part, nn.Linear) for part in large.modules()) == 2 * 5 + 2 * 8
+    with torch.no_grad():
+        src, tgt = sources(4), torch.randint(4, 23, (4, 6))
+        torch.testing.assert_close(large(src, tgt), plain(src, tgt), rtol=1e-4, atol=1e-4)
 
 
 def test_messages():

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from dragoman.errors import InputError
 from dragoman.models.seq2seq import Seq2Seq
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "int8": torch.int8}
+PRECISIONS = ("fp32", "bf16", "int8")
+LARGE = 1 << 20  # weights: fewer of them torch multiplies in fp32 as soon or sooner in their usual order
 LARGEST = 127  # of int8, on both sides of zero
 
 
@@ -73,16 +74,18 @@ def packed(model: Seq2Seq, precision: str) -> Seq2Seq:
 
     InputError for what that cannot do. Other layers, attention among them, stay as they are.
     """
-    if precision not in list(PRECISIONS):
+    if precision not in PRECISIONS:
         raise InputError(f"`precision` ({precision}) must be one of {', '.join(PRECISIONS)}.")
     on_cpu = model.device.type == "cpu"
     if precision == "int8" and not on_cpu:
         raise InputError(f"`precision` (int8) is for a CPU, not for {model.device.type}: choose fp32 or bf16.")
+    blocks = on_cpu and torch.backends.mkldnn.is_available()
     if precision == "int8":
         replace_linears(model, Int8)
-    else:
-        kind = Blocked if on_cpu and torch.backends.mkldnn.is_available() else Rounded
-        replace_linears(model, partial(kind, dtype=PRECISIONS[precision]))
+    elif precision == "bf16":
+        replace_linears(model, partial(Blocked if blocks else Rounded, dtype=torch.bfloat16))
+    elif blocks:
+        replace_linears(model, lambda one: Blocked(one, torch.float32) if one.weight.numel() >= LARGE else one)
     return model
 
 
