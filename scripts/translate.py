@@ -22,6 +22,7 @@ def main(config: dict[str, Any]) -> None:
         config["run"],
         search=build_search(config["search"]) if config.get("search") else None,
         device=config["device"],
+        precision=config["precision"],
         batch_tokens=config["batch_tokens"],
         aligned=config["alignment"],
     )

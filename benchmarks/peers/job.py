@@ -21,6 +21,14 @@ def read_ids(job: SimpleNamespace, side: str) -> list[list[int]]:
     return [[int(piece) for piece in line.split()] for line in lines]
 
 
+def peak_memory() -> int:
+    """The most bytes that this process held. Its `ru_maxrss` would begin with those of the process that started it."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+
+
 class Clock:
     """When each optimizer step ended, how many target tokens, EOS included, were in it, and their mean loss."""
 
@@ -43,7 +51,7 @@ class Clock:
             "version": version,
             "speed": sum(self.tokens[job.warm_up :]) / seconds,
             "tokens in a step": sum(self.tokens) / len(self.tokens),
-            "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "memory": peak_memory(),
             "losses": self.losses,
         }
         Path(job.answer).write_text(json.dumps(found))

@@ -15,6 +15,7 @@ from dragoman.data.batch import pad_sources
 from dragoman.errors import InputError
 from dragoman.exported import CTranslate2Beam, Engine, Exported, beam_settings, opened
 from dragoman.models import Ensemble, Seq2Seq
+from dragoman.models.packed import packed
 from dragoman.run import Run
 from dragoman.search import Hypothesis, Search
 from dragoman.text.tokenizer import Tokenizers
@@ -87,13 +88,15 @@ class Translator:
         *,
         search: Search | None = None,
         device: str = "auto",
+        precision: str = "fp32",
         batch_tokens: int = 2048,
         aligned: bool = False,
     ) -> "Translator":
         """From a run folder, or several for an ensemble; with the run's own search unless another is given.
 
-        `device`: cpu, cuda or auto. A folder that a run was exported to, alone, translates with CTranslate2. InputError
-        where a folder is not a finished run, or the runs do not share their vocabularies.
+        `device`: cpu, cuda or auto. `precision`, that of linear layers: fp32, bf16, or int8 on a CPU. A folder that
+        a run was exported to, alone, translates with CTranslate2, in its own precision. InputError where a folder
+        is not a finished run, or the runs do not share their vocabularies.
         """
         folders = [run] if isinstance(run, str | Path) else list(run)
         if len(folders) == 1 and isinstance(exported := opened(folders[0]), Exported):
@@ -116,7 +119,8 @@ class Translator:
         models = [one.model() for one in runs]
         model = models[0] if len(models) == 1 else Ensemble(models).eval()
         chosen = search or runs[0].search()
-        return cls(model.to(find_device(device)), tokenizers, chosen, batch_tokens=batch_tokens, aligned=aligned)
+        ready = packed(model.to(find_device(device)), precision)
+        return cls(ready, tokenizers, chosen, batch_tokens=batch_tokens, aligned=aligned)
 
     def __call__(self, lines: Iterable[str]) -> list[str]:
         """The best translation of each line."""

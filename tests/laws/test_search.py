@@ -11,6 +11,7 @@ from dragoman.data.batch import collate
 from dragoman.ids import BOS, EOS, PAD, UNK
 from dragoman.models import Ensemble
 from dragoman.search import Beam, Greedy, Sampling
+from dragoman.search.hypothesis import best
 from models_for_tests import ATTENTIONS, EndsSentences, encoder_decoder, rnnsearch, sources, transformer
 
 LENGTHS = {"max_source": 64, "length_ratio": 1.0, "length_extra": 6}
@@ -228,3 +229,17 @@ def test_collate_marks_the_ends():
 def test_messages(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("V", [7, 255, 256, 1000, 8001])
+@pytest.mark.parametrize("count", [1, 4, 7])
+def test_the_best_of_rows_are_those_of_a_sort(V, count):
+    torch.manual_seed(V)
+    scores = torch.randn(50, V)
+    scores[:10] = scores[:10].round()  # ties
+    scores[10:20, 2:] = -torch.inf
+    scores[20:30, -5:] += 9  # the best among the last columns, which fill no group
+    highest, places = best(scores.clone(), count)
+    assert torch.equal(highest, scores.sort(descending=True).values[:, :count])
+    assert torch.equal(scores.gather(1, places), highest)
+    assert all(len(set(row)) == count for row in places.tolist())

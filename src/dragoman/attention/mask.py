@@ -59,11 +59,10 @@ class Mask:
     def dense(self, queries: int, keys: int, device: torch.device) -> Tensor | None:
         """The rule over all indices, (B or 1, 1, T or 1, S); None = everything may be read."""
         causal = self.kind == "causal" and queries > 1  # a single query stands last and may read all
-        if self.keys_BS is None and self.window is None and not causal:
-            return None
+        if self.window is None and not causal:
+            return None if self.keys_BS is None else self.keys_BS[:, None, None]  # all the queries read alike
         sentences = 1 if self.keys_BS is None else len(self.keys_BS)
-        first = 0 if causal or self.window is not None else queries - 1  # else all the queries read alike
-        return self.rule(queries, keys)(*grid((0, sentences), (0, 1), (first, queries), (0, keys), device))
+        return self.rule(queries, keys)(*grid((0, sentences), (0, 1), (0, queries), (0, keys), device))
 
     def bias(self, queries: int, keys: int, device: torch.device) -> Tensor | None:
         """The tilt over all indices, (1, H, T, S); None = every distance counts alike."""

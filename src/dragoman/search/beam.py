@@ -1,8 +1,12 @@
 """Beam search with a length penalty and exact stopping.
 
-Shapes: B sentences, S source positions, K rows per sentence, R = B × K rows, T target positions, V target vocabulary.
+Shapes: B sentences, S source positions, K hypotheses kept of a sentence, R rows, V target vocabulary, C continuations
+of a row, N continuations of a sentence.
 """
 
+import math
+from collections.abc import Iterable
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -10,18 +14,30 @@ from torch import Tensor
 
 from dragoman.ids import BOS, EOS
 from dragoman.models.seq2seq import Seq2Seq, select
-from dragoman.search.hypothesis import Hypothesis, Search, permitted
+from dragoman.search.hypothesis import Hypothesis, Search, best, permitted
 
 WIDEST = 1000
 
 
-class Live(NamedTuple):
-    """The unfinished hypotheses of the sentences that are still in the batch; a score of -inf is an empty place."""
+class Row(NamedTuple):
+    """An unfinished hypothesis: which row of its sentence it continues, and its ids after BOS."""
 
-    sentences_B: Tensor  # their numbers in the batch that was given
-    limits_B: Tensor
-    tokens_BKT: Tensor
-    log_probs_BK: Tensor
+    origin: int
+    ids: list[int]
+    log_probability: float
+
+
+class Sentence:
+    """One that is searched: its unfinished hypotheses and its finished ones, the best of both first."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit  # tokens
+        self.rows = [Row(0, [BOS], 0.0)]
+        self.finished: list[Hypothesis] = []
+
+    def filled(self, count: int) -> list[Row]:
+        """So many rows, as every sentence of a batch must have: empty places are of probability zero."""
+        return self.rows + [Row(0, [EOS], -math.inf)] * (count - len(self.rows))
 
 
 class Beam(Search):
@@ -54,60 +70,60 @@ class Beam(Search):
 
     @torch.inference_mode()
     def __call__(self, model: Seq2Seq, src_BS: Tensor) -> list[list[Hypothesis]]:
-        B, device = len(src_BS), src_BS.device
-        finished: list[list[Hypothesis]] = [[] for _ in range(B)]
+        device = src_BS.device
+        live = sentences = [Sentence(limit) for limit in self.limits(model, src_BS).tolist()]
         memory = model.encode(src_BS)
         state = model.start(memory)
-        live = Live(
-            sentences_B=torch.arange(B, device=device),
-            limits_B=self.limits(model, src_BS),
-            tokens_BKT=src_BS.new_full((B, 1, 1), BOS),
-            log_probs_BK=torch.zeros(B, 1, device=device),
-        )
-        while len(live.sentences_B):
-            logits_R1V, state = model.advance(live.tokens_BKT[:, :, -1].reshape(-1, 1), state, memory)
-            log_probs_BKV = logits_R1V[:, -1].float().log_softmax(-1).unflatten(0, (len(live.sentences_B), -1))
-            live, origin_BK = self._grow(live, log_probs_BKV, finished)
-            goes_on_B = self._can_improve(live, finished)
-            stay_B = goes_on_B.nonzero()[:, 0]
-            if len(stay_B) < len(goes_on_B):
-                memory = select(memory, stay_B)
-                live = select(live, stay_B)
-            rows_BK = stay_B[:, None] * log_probs_BKV.shape[1] + origin_BK[stay_B]
-            state = select(state, rows_BK.flatten())
-        return [best[: self.nbest] for best in finished]
+        tokens_R1 = src_BS.new_full((len(live), 1), BOS)
+        length = 0  # of the longer hypotheses: BOS does not count, the new token does
+        while live:
+            length += 1
+            logits_R1V, state = model.advance(tokens_R1, state, memory)
+            self._grow(live, logits_R1V[:, -1].float().log_softmax(-1), length)
+            stay = [place for place, sentence in enumerate(live) if self._can_improve(sentence)]
+            if len(stay) < len(live):
+                memory = select(memory, torch.tensor(stay, dtype=torch.long, device=device))
+            before, after = len(tokens_R1) // len(live), max((len(live[place].rows) for place in stay), default=0)
+            rows = [(place * before + row.origin, row.ids[-1]) for place in stay for row in live[place].filled(after)]
+            origin_R, tokens_R = torch.tensor(rows, dtype=torch.long, device=device).view(-1, 2).unbind(1)
+            state, tokens_R1 = select(state, origin_R), tokens_R[:, None]
+            live = [live[place] for place in stay]
+        return [sentence.finished[: self.nbest] for sentence in sentences]
 
-    def _grow(self, live: Live, log_probs_BKV: Tensor, finished: list[list[Hypothesis]]) -> tuple[Live, Tensor]:
-        """One token more: the best continuations, and the row of `live` that each of them continues."""
-        length = live.tokens_BKT.shape[2]  # of the longer hypotheses: BOS does not count, the new token does
-        V = log_probs_BKV.shape[-1]
-        totals_BKV = live.log_probs_BK[:, :, None] + permitted(log_probs_BKV, live.limits_B == length)
-        best_BK, index_BK = totals_BKV.flatten(1).topk(min(self.beam, totals_BKV[0].numel()))
-        origin_BK, token_BK = index_BK // V, index_BK % V
-        numbers = live.sentences_B.tolist()
-        places_B = torch.tensor([self.beam - len(finished[b]) for b in numbers], device=best_BK.device)
-        taken_BK = torch.arange(best_BK.shape[1], device=best_BK.device) >= places_B[:, None]
-        best_BK = best_BK.masked_fill(taken_BK, -torch.inf)
-        tokens_BKT = live.tokens_BKT.gather(1, origin_BK[:, :, None].expand(-1, -1, length))
-        ends_BK = (token_BK == EOS) & best_BK.isfinite()
-        for b, k in ends_BK.nonzero().tolist():
-            log_probability = best_BK[b, k].item()
-            score = log_probability / self.penalty(length)
-            finished[numbers[b]].append(Hypothesis(tokens_BKT[b, k, 1:].tolist(), score, log_probability))
-            finished[numbers[b]].sort(key=lambda one: -one.score)
-        grown = live._replace(
-            tokens_BKT=torch.cat((tokens_BKT, token_BK[:, :, None]), dim=2),
-            log_probs_BK=best_BK.masked_fill(ends_BK, -torch.inf),
-        )
-        return grown, origin_BK
+    def _grow(self, live: list[Sentence], log_probs_RV: Tensor, length: int) -> None:
+        """One token more: the best continuations of each sentence."""
+        B, (R, V), device = len(live), log_probs_RV.shape, log_probs_RV.device
+        must_end_B = torch.tensor([sentence.limit == length for sentence in live], device=device)
+        permitted(log_probs_RV.view(B, -1, V), must_end_B)
+        so_far_R = torch.tensor([row.log_probability for one in live for row in one.filled(R // B)], device=device)
+        gains_RC, tokens_RC = best(log_probs_RV, min(self.beam, V))
+        totals_BN = (so_far_R[:, None] + gains_RC).view(B, -1)
+        totals_BK, index_BK = totals_BN.topk(min(self.beam, totals_BN.shape[1]))
+        tokens_BK = tokens_RC.view(B, -1).gather(1, index_BK)
+        origins_BK = index_BK // tokens_RC.shape[1]
+        for sentence, *chosen in zip(live, origins_BK.tolist(), tokens_BK.tolist(), totals_BK.tolist(), strict=True):
+            self._extend(sentence, zip(*chosen, strict=True), length)
 
-    def _can_improve(self, live: Live, finished: list[list[Hypothesis]]) -> Tensor:
+    def _extend(self, sentence: Sentence, chosen: Iterable[tuple[int, int, float]], length: int) -> None:
+        """A hypothesis that ends gives up its place. `chosen`: row, token and log-probability, best first."""
+        before, sentence.rows = sentence.rows, []
+        for origin, token, log_probability in islice(chosen, self.beam - len(sentence.finished)):
+            if log_probability == -math.inf:
+                break
+            ids = before[origin].ids
+            if token == EOS:
+                score = log_probability / self.penalty(length)
+                sentence.finished.append(Hypothesis(ids[1:], score, log_probability))
+            else:
+                sentence.rows.append(Row(origin, [*ids, token], log_probability))
+        sentence.finished.sort(key=lambda one: -one.score)
+
+    def _can_improve(self, sentence: Sentence) -> bool:
         """Whether a live hypothesis may still be among the `nbest`: at best it keeps its log-probability and grows."""
-        enough = [finished[b][self.nbest - 1 : self.nbest] for b in live.sentences_B.tolist()]
-        to_beat_B = torch.tensor([kept[0].score if kept else -torch.inf for kept in enough])
-        penalties_B = torch.tensor([self.penalty(limit) for limit in live.limits_B.tolist()])
-        bound_B = live.log_probs_BK.max(1).values / penalties_B.to(live.log_probs_BK.device)
-        return bound_B > to_beat_B.to(bound_B.device)
+        if not sentence.rows or len(sentence.finished) < self.nbest:
+            return bool(sentence.rows)
+        bound = sentence.rows[0].log_probability / self.penalty(sentence.limit)
+        return bound > sentence.finished[self.nbest - 1].score
 
     def penalty(self, length: int) -> float:
         """The divisor for a hypothesis of so many tokens, EOS included."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dragoman.ids import BOS, EOS, PAD
 from dragoman.models.seq2seq import Seq2Seq, select
-from dragoman.search.hypothesis import Hypothesis, Search, permitted
+from dragoman.search.hypothesis import Hypothesis, Search, best, permitted
 
 MOST = 10_000  # samples of a sentence
 
@@ -75,7 +75,7 @@ class Greedy(Single):
     """The most probable next token, always."""
 
     def pick(self, log_probs_RV: Tensor, draws: list[random.Random]) -> Tensor:
-        return log_probs_RV.argmax(-1)
+        return best(log_probs_RV, 1)[1][:, 0]
 
 
 class Sampling(Single):
