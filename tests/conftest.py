@@ -14,6 +14,16 @@ import pytest
 from scripts_for_tests import TINY, done, finish, start, write_corpus
 
 
+# Minutes of one core each: whichever came last would leave the other worker idle.
+FIRST = ("test_scripts", "test_bad_input", "test_readme", "test_training", "test_seeing")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; `--dist loadfile --no-loadscope-reorder` hands them out in this order."""
+    place = {name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
 class Runs(NamedTuple):
     """A folder with a corpus in `data`, the run folder of a finished training, and that of another seed."""
 

@@ -5,6 +5,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -39,15 +40,19 @@ def test_it_goes_on(old):
 
 
 def test_it_tells_its_scores_without_being_trained(old):
-    config = tiny("model.dropout=0", "max_steps=12")
-    found = train(config | {key: Run(old).config[key] for key in IDENTITY}, old)
+    found = train(same_command(old, "max_steps=12"), old)
     assert [one.name for one in found] == ["BLEU", "chrF2", "TER"]
     assert (old / "last.ckpt").read_bytes() == (OLD / "last.ckpt").read_bytes()
 
 
 def go_on(folder: Path) -> None:
-    config = tiny("model.dropout=0", "max_steps=15")
-    train(config | {key: Run(folder).config[key] for key in IDENTITY}, folder)
+    train(same_command(folder, "max_steps=15"), folder)
+
+
+def same_command(folder: Path, *overrides: str) -> dict[str, Any]:
+    """What the command that began the run composes to today: keys that came later have their defaults."""
+    old = Run(folder).config
+    return tiny("model.dropout=0", *overrides) | {key: old[key] for key in IDENTITY if key in old}
 
 
 @pytest.mark.parametrize(("name", "use"), [("best.ckpt", Translator.load), ("last.ckpt", go_on)])
