@@ -13,7 +13,6 @@ import pytest
 
 from scripts_for_tests import TINY, done, finish, start, write_corpus
 
-
 # Minutes of one core each: whichever came last would leave the other worker idle.
 FIRST = ("test_scripts", "test_bad_input", "test_readme", "test_training", "test_seeing")
 
