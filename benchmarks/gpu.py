@@ -33,10 +33,9 @@ import pyarrow as pa
 import torch
 from datasets import Dataset
 from peers.gpu_cases import Stopwatch, products, train_ours, train_plainly
-from peers.staging import MAX_LENGTH, SIZES, model_of
+from peers.staging import MAX_LENGTH, SIZES, flops_of, model_of
 
 from dragoman.machine import processor
-from dragoman.training.flops import training_flops
 
 DATASHEET = {"H100 PCIe": 756e12, "H100 NVL": 835e12, "H100": 989e12, "H200": 989e12, "A100": 312e12}  # dense bf16
 PUBLISHED = (
@@ -179,7 +178,7 @@ def row(
     speeds = [speed for one in sound for speed in one["speeds"]]
     low, middle, high = statistics.quantiles(speeds, n=4) if len(speeds) > 1 else speeds * 3
     model = model_of(case.size, options.vocabulary, options.dropout)
-    rate = middle * training_flops(model, lengths_N2) / lengths_N2[:, 1].sum()
+    rate = middle * flops_of(model, lengths_N2)
     shares = ["" if peak is None else f"{rate / peak:.1%}" for peak in peaks]
     first, memory = sound[0], max(one["memory"] for one in sound) / 2**30
     cells = [str(case), f"{first['parameters'] / 1e6:.1f} M", f"{middle:,.0f} ({low:,.0f}–{high:,.0f})"]

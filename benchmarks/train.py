@@ -20,12 +20,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from peers.staging import SIZES, prepare, run
+from peers.staging import SIZES, flops_of, prepare, run
 
 from dragoman.errors import InputError
 from dragoman.machine import processor
 from dragoman.models.dropout import Dropout
-from dragoman.training.flops import training_flops
 from dragoman.training.precision import best_precision
 
 CONTENDERS = {"Dragoman": "dragoman_run", "nn.Transformer": "plain", "Hugging Face": "huggingface", "JoeyNMT": "joey"}
@@ -49,7 +48,7 @@ def compare(job: dict[str, Any], options: argparse.Namespace) -> None:
         rounds.append(answers | {"products": run("products", options, job)})
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
     lengths_N2 = np.load(Path(job["data"]) / "lengths.npy")
-    flops = training_flops(job["model"], lengths_N2) / lengths_N2[:, 1].sum()
+    flops = flops_of(job["model"], lengths_N2)
     print("| | precision | tokens a step | target tokens/s | Dragoman is × as fast, quartiles | peak GiB", end="")
     print(" | × the memory | GFLOP/s | of the products' |\n" + "|---" * 9 + "|")
     for name, precision in chosen.items():

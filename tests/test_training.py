@@ -3,6 +3,7 @@
 import ast
 import copy
 import math
+import re
 import signal
 from itertools import islice
 from pathlib import Path
@@ -38,6 +39,7 @@ from training_for_tests import (
     Accident,
     Record,
     assert_same_end,
+    compose,
     last,
     metrics,
     one_thread_and_a_cache,  # noqa: F401 (a fixture)
@@ -657,3 +659,18 @@ def test_r_drop_without_dropout_is_training_without_it(tmp_path):
         train(use_sgd(tiny("loss=r_drop", f"loss.weight={weight}", "model.dropout=0"), 0.3), tmp_path / f"{weight}")
         ends.append(Run(tmp_path / f"{weight}").model().state_dict())
     torch.testing.assert_close(*ends, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["transformer", "rnnsearch"])
+def test_a_transformer_is_told_its_share_of_the_peak(tmp_path, caplog, model):
+    """Others have no such formula."""
+    caplog.set_level("INFO")
+    config = tiny("max_steps=4", "validate_every=2")
+    if model == "rnnsearch":
+        size = ("model.dim=16", f"tokenizer.vocab_size={config['tokenizer']['vocab_size']}")
+        config["model"] = compose("model=rnnsearch", *size)["model"]
+    train(config, tmp_path)
+    told = [re.search(r"tokens/s \((\d+)% of peak\)", one.message) for one in caplog.records]
+    shares = [row["share_of_peak"] for row in metrics(tmp_path).values() if row.get("share_of_peak")]
+    assert any(told) == bool(shares) == (model == "transformer")
+    assert all(0 < float(one) < 1 for one in shares)

@@ -14,10 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from dragoman.attention import Fused
 from dragoman.data.sampler import batches_of
+from dragoman.models import Transformer
 from dragoman.text.lines import read_parallel
 from dragoman.text.tokenizer import SentencePiece
+from dragoman.training.flops import training_flops
 
 PEERS = Path(__file__).parent
 NEEDS = {"huggingface": ["accelerate"], "joey": ["joeynmt==2.3", "importlib_metadata", "sentencepiece==0.2.0"]}
@@ -27,6 +31,7 @@ SIZES = {
     "base": (512, 2048, 8, 6),
     "big": (1024, 4096, 16, 6),
 }  # widths, heads, layers
+PLACES = dict.fromkeys(("encoder_attention", "decoder_attention", "cross_attention"), Fused)
 RECIPE = {"lr": 5e-4, "warmup_steps": 400, "betas": [0.9, 0.98], "eps": 1e-9, "clip": 1.0, "label_smoothing": 0.1}
 MAX_LENGTH, SEED = 128, 1
 
@@ -74,6 +79,13 @@ def model_of(size: str, vocabulary: int, dropout: float) -> dict[str, Any]:
     kind = {"norm": "post", "feed_forward": "relu", "positions": "sinusoidal", "tied_embeddings": "all"}
     drops = {"dropout": dropout, "feed_forward_dropout": 0.0, "attention_dropout": 0.0}
     return {**same, **widths, "encoder_layers": layers, "decoder_layers": layers, **kind, **drops}
+
+
+def flops_of(model: dict[str, Any], lengths_N2: np.ndarray) -> float:
+    """Of training such a model on such pairs once, for each target token."""
+    with torch.device("meta"):
+        made = Transformer(**model, **PLACES)
+    return float(training_flops(made, lengths_N2) / lengths_N2[:, 1].sum())
 
 
 def python(name: str, environments: Path) -> Path:

@@ -14,6 +14,12 @@ def best_precision(asked: str, accelerator: str) -> str:
     return "bf16-mixed" if has_bf16 else "32-true"
 
 
+def number_format(precision: str) -> torch.dtype:
+    """In which a trainer of that precision multiplies matrices."""
+    kinds = {"bf16": torch.bfloat16, "16": torch.float16, "64": torch.float64}
+    return kinds.get(precision.split("-")[0], torch.float32)
+
+
 def on_gpu(accelerator: str) -> bool:
     """Whether that is one of CUDA's."""
     return accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())

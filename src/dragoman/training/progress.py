@@ -13,7 +13,10 @@ from torch.optim import Optimizer
 from dragoman.attention import PLACES, kernels
 from dragoman.data.batch import Batch
 from dragoman.heartbeat import clock
+from dragoman.models import Transformer
 from dragoman.training.compiled import uncompiled
+from dragoman.training.flops import Work
+from dragoman.training.precision import number_format
 
 log = logging.getLogger("dragoman")
 
@@ -25,7 +28,9 @@ class ShowProgress(L.Callback):
     gradient's norm before clipping, and what every validation finds.
 
     tokens/s counts what the loss counts, target tokens without padding, over the time spent in training steps and on
-    fetching their batches; validation is left out. The time left is that of the steps left at the pace since the start.
+    fetching their batches; validation is left out. Of a Transformer it also tells what share that is of the rate of
+    plain matrix products in the same precision, measured as training begins: model FLOPs, by `training_flops`. The time
+    left is that of the steps left at the pace since the start.
     """
 
     def __init__(self, *, every: int) -> None:
@@ -35,7 +40,7 @@ class ShowProgress(L.Callback):
         self.bar: Progress | None = None
         self.recent = ""
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: Any) -> None:
         trained, frozen = (
             sum(p.numel() for p in pl_module.parameters() if p.requires_grad is wanted) for wanted in (True, False)
         )
@@ -46,6 +51,9 @@ class ShowProgress(L.Callback):
         self.kernels: dict[Any, set[str]] | None = None
         self.began = self.last_line = self.window_began = time.perf_counter()
         self.first_step, self.paused = trainer.global_step, 0.0
+        self.work = None
+        if isinstance(pl_module.model, Transformer):
+            self.work = Work(pl_module.model, pl_module.device, number_format(trainer.precision))
         if sys.stderr.isatty() and trainer.is_global_zero:
             columns = (BarColumn(), MofNCompleteColumn(), TextColumn("steps  {task.description}"))
             self.bar = Progress(*columns, console=Console(stderr=True))
@@ -57,6 +65,8 @@ class ShowProgress(L.Callback):
         if self.kernels is None:
             with uncompiled(), kernels(pl_module) as self.kernels, trainer.precision_plugin.forward_context():
                 pl_module.loss(Batch(*(side[:2] for side in batch)), 0.0)
+        if self.work is not None:
+            self.work.add(batch)
 
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Optimizer) -> None:
         self.rate = optimizer.param_groups[0]["lr"]  # after the step it is already that of the next one
@@ -84,13 +94,17 @@ class ShowProgress(L.Callback):
     def _measure(self, trainer: L.Trainer, pl_module: Any, step: int) -> None:
         now = time.perf_counter()
         loss, tokens = pl_module.take_sums()
-        speed = tokens / (now - self.window_began - self.paused)
-        self.window_began, self.paused = now, 0.0
+        elapsed = now - self.window_began - self.paused
+        speed, self.window_began, self.paused = tokens / elapsed, now, 0.0
         metrics = {"train_loss": loss / max(1.0, tokens), "learning_rate": self.rate, "tokens_per_second": speed}
         metrics["gradient_norm"] = pl_module.gradient_norm.item()
+        pace = f"{speed:,.0f} tokens/s"
+        if self.work is not None:
+            metrics["share_of_peak"] = self.work.share(elapsed)
+            pace += f" ({metrics['share_of_peak']:.0%} of peak)"
         write_metrics(trainer, metrics)
         left = (now - self.began) / max(1, step - self.first_step) * (trainer.max_steps - step)
-        self.recent = f"loss {metrics['train_loss']:.3f}, {speed:,.0f} tokens/s, {clock(left)} left"
+        self.recent = f"loss {metrics['train_loss']:.3f}, {pace}, {clock(left)} left"
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.validation_began = time.perf_counter()
