@@ -273,6 +273,7 @@ def test_a_run_folder_says_what_made_it(tmp_path):
         assert start["packages"]["torch"] == torch.__version__
         assert start["packages"]["lightning"] == L.__version__
         assert start["processor"]
+        assert 1 << 27 < start["peak_bytes"] < 1 << 36
     assert (found["steps"], found["seed"]) == (12, 1)
     assert found["target_tokens"] == whole["target_tokens"] > 12 * 50
     assert found["seconds"] > 0

@@ -1,6 +1,7 @@
 """What this runs on."""
 
 import platform
+import resource
 from pathlib import Path
 
 
@@ -10,3 +11,11 @@ def processor() -> str:
     lines = info.read_text("utf-8", "replace").splitlines() if info.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def peak_memory() -> int:
+    """The most bytes that this process held. Its `ru_maxrss` would begin with those of the process that started it."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM"))

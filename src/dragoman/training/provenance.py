@@ -14,7 +14,7 @@ import lightning as L
 import torch
 
 from dragoman.files import write_text
-from dragoman.machine import processor
+from dragoman.machine import peak_memory, processor
 
 PROVENANCE = "provenance.json"
 PACKAGES = ("dragoman", "torch", "lightning", "hydra-core", "sentencepiece", "datasets", "sacrebleu", "numpy")
@@ -60,6 +60,9 @@ class Provenance(L.Callback):
             "target_tokens": int(pl_module.total_tokens),
             "seconds": round(self._seconds(), 1),
         }
+        self.start |= {"peak_bytes": peak_memory()}
+        if trainer.strategy.root_device.type == "cuda":
+            self.start |= {"peak_gpu_bytes": torch.cuda.max_memory_allocated()}
         content = self.facts | done | {"starts": [*self.earlier, self.start]}
         write_text(self.path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
