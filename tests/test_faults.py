@@ -71,7 +71,8 @@ def spoil(monkeypatch: pytest.MonkeyPatch, value: float, *steps: int) -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])
 def test_a_loss_that_is_no_number_stops_before_it_spoils_the_weights(tmp_path, monkeypatch, value):
     spoil(monkeypatch, value, 5)
-    with pytest.raises(InputError, match=r"step 5 is not a number, or too large; .*unsound-step-5.json: lower `optimi"):
+    told = r"step 5 is not a number, or too large \(`highest_loss`: .*unsound-step-5.json: lower `optimi"
+    with pytest.raises(InputError, match=told):
         train(tiny(), tmp_path)
     pairs = json.loads((tmp_path / "unsound-step-5.json").read_text())
     assert len(pairs) > 1
@@ -125,6 +126,30 @@ def test_memory_that_does_not_suffice_is_a_sentence_and_the_run_is_saved(tmp_pat
     assert last(tmp_path / "run")["global_step"] == 7
     monkeypatch.undo()
     train(tiny(), tmp_path / "run")
+    ends = [last(tmp_path / name)["state_dict"] for name in ("whole", "run")]
+    assert all(torch.equal(tensor, ends[1][name]) for name, tensor in ends[0].items())
+
+
+def test_memory_that_does_not_suffice_for_the_first_step_promises_nothing(tmp_path, monkeypatch):
+    def step(self: TranslationTask, batch: Any, batch_idx: int) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(TranslationTask, "training_step", step)
+    with pytest.raises(InputError, match=r"lower `data.batch_tokens` \(256\).*; no step was taken yet\.$"):
+        train(tiny(), tmp_path)
+    assert not (tmp_path / "last.ckpt").exists()
+
+
+def test_a_run_without_anything_to_go_on_from_says_that_it_is_trained_anew(tmp_path, caplog):
+    caplog.set_level("INFO")
+    train(tiny(), tmp_path / "whole")
+    with pytest.raises(Accident.Happened):
+        train(tiny(raise_at=8), tmp_path / "run")
+    for name in ("last.ckpt", "last-previous.ckpt"):
+        (tmp_path / "run" / name).unlink(missing_ok=True)
+    assert "trained anew" not in caplog.text
+    train(tiny(), tmp_path / "run")
+    assert "neither last.ckpt nor last-previous.ckpt to go on from: trained anew" in caplog.text
     ends = [last(tmp_path / name)["state_dict"] for name in ("whole", "run")]
     assert all(torch.equal(tensor, ends[1][name]) for name, tensor in ends[0].items())
 

@@ -90,10 +90,14 @@ def told_of_memory(config: dict[str, Any], folder: Path, callbacks: Sequence[L.C
     """What did not fit, and what to do: another batch size makes another run, which may begin from this one."""
     guard = next((one for one in callbacks if isinstance(one, Guard)), None)
     shapes = guard.shapes() if guard else "a batch"
+    data = config["data"]
+    lower = f"lower `data.batch_tokens` ({data['batch_tokens']}) or `data.max_length` ({data['max_length']})"
+    told = f"Memory does not suffice for {shapes}: {lower} under another `name=`"
+    if not (folder / LAST).exists():
+        return f"{told}; no step was taken yet."
     return (
-        f"Memory does not suffice for {shapes}: lower `data.batch_tokens` ({config['data']['batch_tokens']}) or"
-        f" `data.max_length` ({config['data']['max_length']}) under another `name=`, with init={folder} to keep what"
-        " was learnt; the run is saved, and the same command goes on where there is more memory."
+        f"{told}, with init={folder} to keep what was learnt; the run is saved, and the same command goes on where"
+        " there is more memory."
     )
 
 

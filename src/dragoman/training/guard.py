@@ -65,7 +65,11 @@ class Guard(L.Callback):
         path = self.folder / f"unsound-step-{step}.json"
         if is_first():
             write_text(path, json.dumps(readable(trainer, batches), ensure_ascii=False, indent=1))
-        what = f"The loss or the gradient of step {step:,} is not a number, or too large; its sentences are in {path}"
+        limit = trainer.lightning_module.highest_loss
+        what = (
+            f"The loss or the gradient of step {step:,} is not a number, or too large (`highest_loss`: {limit} nats per"
+            f" token); its sentences are in {path}"
+        )
         if self.dropped > self.drops:
             raise InputError(
                 f"{what}: lower `optimizer.lr`, lengthen `schedule.warmup_steps`, take trainer.precision=32-true, or"

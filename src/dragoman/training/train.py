@@ -17,7 +17,7 @@ from dragoman.evaluation.evaluate import SOURCE, evaluate, read_scores
 from dragoman.evaluation.scores import Score
 from dragoman.files import alone_in
 from dragoman.heartbeat import heartbeat
-from dragoman.run import LAST, SCORES, Run, begin_run, continue_run, open_run
+from dragoman.run import BEST, LAST, PREVIOUS, SCORES, Run, begin_run, continue_run, open_run
 from dragoman.text.lines import read_lines
 from dragoman.text.quarantine import hand_over
 from dragoman.text.splits import Splits
@@ -75,6 +75,8 @@ def prepare(config: dict[str, Any], folder: Path, until_the_end: ExitStack) -> P
         return read_scores(scores)
     if last:
         log.info("going on from step %s", f"{last[1]:,}")
+    elif (folder / BEST).exists():
+        log.warning("%s holds weights, but neither %s nor %s to go on from: trained anew", folder, LAST, PREVIOUS)
     L.seed_everything(config["seed"], workers=True, verbose=False)
     corpus = build(config["corpus"], path="corpus")
     if config["data"]["batch_tokens"] == AUTO:
