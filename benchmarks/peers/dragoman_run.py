@@ -13,9 +13,9 @@ import lightning as L
 import torch
 from datasets import Dataset
 from job import Clock, read_job
+from staging import MECHANISMS
 
 import dragoman
-from dragoman.attention import Fused
 from dragoman.data.batch import Batch
 from dragoman.data.module import TranslationData
 from dragoman.data.stored import Stored
@@ -30,8 +30,6 @@ from dragoman.training.progress import ShowProgress
 from dragoman.training.schedule import inverse_sqrt
 from dragoman.training.task import TranslationTask
 from dragoman.training.train import quiet_lightning
-
-PLACES = dict.fromkeys(("encoder_attention", "decoder_attention", "cross_attention"), Fused)
 
 
 class Watch(L.Callback):
@@ -61,7 +59,7 @@ def make_task(job: SimpleNamespace) -> TranslationTask:
     recipe = job.recipe
     optimizer = {"lr": recipe["lr"], "betas": recipe["betas"], "eps": recipe["eps"], "weight_decay": 0.0}
     return TranslationTask(
-        model=Transformer(**job.model, **PLACES),
+        model=Transformer(**job.model, **MECHANISMS),
         optimizer=partial(torch.optim.AdamW, fused=True, **optimizer),
         schedule=partial(inverse_sqrt, warmup_steps=recipe["warmup_steps"]),
         label_smoothing=recipe["label_smoothing"],

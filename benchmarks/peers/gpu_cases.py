@@ -14,10 +14,11 @@ import lightning as L
 import numpy as np
 import torch
 import yaml
+from peers.staging import MECHANISMS
 from torch import nn
 from torch.nn import functional as F
 
-from dragoman.attention import PLACES, Fused
+from dragoman.attention import PLACES
 from dragoman.build import build
 from dragoman.data.batch import Batch
 from dragoman.data.draws import Draws
@@ -31,6 +32,7 @@ from dragoman.models import Transformer
 from dragoman.text.splits import Proportions, Splits
 from dragoman.training.compiled import compile_parts
 from dragoman.training.fit import make_trainer
+from dragoman.training.flops import product_rate
 from dragoman.training.guard import Guard
 from dragoman.training.progress import ShowProgress
 from dragoman.training.schedule import inverse_sqrt
@@ -42,7 +44,6 @@ sys.path.append(str(Path(__file__).parent))
 RECIPE = {"lr": 5e-4, "betas": (0.9, 0.98), "eps": 1e-9, "weight_decay": 0.0}
 CLIP, SMOOTHING, WARM_UP, WORKERS, SEED = 1.0, 0.1, 4000, 2, 1
 LOSSES = Path(__file__).parents[2] / "configs" / "loss"
-PLACES_OF_MODEL = dict.fromkeys(("encoder_attention", "decoder_attention", "cross_attention"), Fused)
 NEVER = 1 << 30  # optimizer steps
 
 
@@ -138,7 +139,7 @@ def train_ours(model: dict[str, Any], job: dict[str, Any], watch: Stopwatch) -> 
     logging.getLogger("dragoman").setLevel(logging.ERROR)
     torch.manual_seed(SEED)
     task = TranslationTask(
-        model=Transformer(**model, **PLACES_OF_MODEL),
+        model=Transformer(**model, **MECHANISMS),
         optimizer=partial(torch.optim.AdamW, fused=True, **RECIPE),
         schedule=partial(inverse_sqrt, warmup_steps=WARM_UP),
         criterion=build(yaml.safe_load((LOSSES / f"{job['loss']}.yaml").read_text()), path="loss"),
@@ -201,15 +202,6 @@ def train_plainly(model: dict[str, Any], job: dict[str, Any], watch: Stopwatch) 
 
 
 def products(device: str) -> dict[str, Any]:
-    """Floating-point operations a second of bf16 matrix products, the median of many; and the name of the device."""
-    size, count = (8192, 60) if device == "cuda" else (256, 10)
-    left, right = (torch.randn(size, size, dtype=torch.bfloat16, device=device) for _ in range(2))
-    watch, rates = Stopwatch(device, 2, 1, 0.0), []
-    for number in range(12):
-        began = watch.synchronise()
-        for _ in range(count // 10):
-            left @ right
-        if number > 1:
-            rates.append(2 * size**3 * (count // 10) / (watch.synchronise() - began))
+    """Floating-point operations a second of bf16 matrix products, the fastest of some; and the name of the device."""
     name = torch.cuda.get_device_name() if device == "cuda" else "CPU"
-    return {"rate": float(np.median(rates)), "device": name}
+    return {"rate": product_rate(torch.device(device), torch.bfloat16), "device": name}

@@ -31,7 +31,7 @@ SIZES = {
     "base": (512, 2048, 8, 6),
     "big": (1024, 4096, 16, 6),
 }  # widths, heads, layers
-PLACES = dict.fromkeys(("encoder_attention", "decoder_attention", "cross_attention"), Fused)
+MECHANISMS = dict.fromkeys(("encoder_attention", "decoder_attention", "cross_attention"), Fused)
 RECIPE = {"lr": 5e-4, "warmup_steps": 400, "betas": [0.9, 0.98], "eps": 1e-9, "clip": 1.0, "label_smoothing": 0.1}
 MAX_LENGTH, SEED = 128, 1
 
@@ -84,7 +84,7 @@ def model_of(size: str, vocabulary: int, dropout: float) -> dict[str, Any]:
 def flops_of(model: dict[str, Any], lengths_N2: np.ndarray) -> float:
     """Of training such a model on such pairs once, for each target token."""
     with torch.device("meta"):
-        made = Transformer(**model, **PLACES)
+        made = Transformer(**model, **MECHANISMS)
     return float(training_flops(made, lengths_N2) / lengths_N2[:, 1].sum())
 
 
