@@ -150,7 +150,8 @@ def help_text(name: str, folders: Sequence[Path], config: DictConfig, overrides:
 
     Of the choices that the command line makes also what their files say of their keys.
     """
-    lines = [*comments(lines_of(folders, name)), "", "Choices, as GROUP=CHOICE:", *group_lines(name, folders, config)]
+    groups = list(group_lines(name, folders, config))
+    lines = [*comments(lines_of(folders, name)), *(["", "Choices, as GROUP=CHOICE:", *groups] if groups else [])]
     lines += [USAGE, keys]
     named = {override.partition("=")[0].lstrip("+") for override in overrides}
     for group, choice in choices(config).items():

@@ -3,6 +3,7 @@
 They run here, one after the other, unless `hydra/launcher` says otherwise: `entry_submit.py`.
 """
 
+import errno
 import logging
 import os
 import traceback
@@ -15,6 +16,7 @@ from entry_literals import Literals
 
 RAW = os.environ.get("HYDRA_FULL_ERROR") == "1"
 EXPECTED: tuple[type[BaseException], ...] = () if RAW else (InputError, OSError, KeyboardInterrupt, Stopped)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, or what one may have of it
 HERE = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 Function = Callable[[dict[str, Any]], object]
@@ -92,7 +94,8 @@ def sentence(error: BaseException) -> str:
         case KeyboardInterrupt():
             return "Interrupted."
         case OSError(strerror=str(reason), filename=filename):
-            return f"{reason}: {filename}." if filename is not None else f"{reason}."
+            remedy = " Make room on the disk and give the command again." if error.errno in FULL else ""
+            return (f"{reason}: {filename}." if filename is not None else f"{reason}.") + remedy
         case InputError() | OSError() | Stopped():
             return str(error)
         case _:

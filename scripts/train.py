@@ -18,6 +18,8 @@ def main(config: dict[str, Any]) -> object:
     if config["sweep"]:
         folder /= config["sweep"]
     scores = train(config, folder)
+    if config["sweep"] and scores:
+        print(f"\n{config['sweep']}")
     for score in scores:
         print(score)
     examples = show_examples(folder, config["examples"]) if scores else []  # none: not the first of several processes

@@ -135,10 +135,11 @@ ERRORS = {
     "--multirunn": "There is no option --multirunn; --hydra-help lists them.",
     "--config-dir=nowhere": "--config-dir names no folder: nowhere.",
 }  # fmt: skip
+FULL = "No space left on device. Make room on the disk and give the command again."
 FAILURES = {
     "input": (1, "`beam` (0) must be at least 1."),
     "file": (1, "No such file or directory: no/such/file."),
-    "disk": (1, "No space left on device."),
+    "disk": (1, FULL),
     "interrupt": (130, "Interrupted."),
 }
 
@@ -167,8 +168,18 @@ def test_bugs_and_full_errors_keep_their_traceback(tmp_path: Path, how: str, env
     ("how", "redirection", "status", "said"),
     [
         ("flood", "| head -1", 141, "at work\n"),
-        ("flood", "> /dev/full", 1, "at work\nNo space left on device.\n"),
-        ("null", "> /dev/full", 1, "at work\nNo space left on device.\n"),  # noticed by the last flush only
+        (
+            "flood",
+            "> /dev/full",
+            1,
+            f"at work\n{FULL}\n",
+        ),
+        (
+            "null",
+            "> /dev/full",
+            1,
+            f"at work\n{FULL}\n",
+        ),  # noticed by the last flush only
     ],
 )
 def test_stdout_that_ends_early_is_no_traceback(

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from dragoman.errors import InputError
-from dragoman.files import alone_in
+from dragoman.files import alone_in, check_alone_in
 from dragoman.heartbeat import heartbeat
 from dragoman.training.csv_log import CsvLog
 from dragoman.training.provenance import PROVENANCE
@@ -258,6 +258,8 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
     try:
         with pytest.raises(InputError, match="Another process trains in"), alone_in(tmp_path):
             pass
+        with pytest.raises(InputError, match="Another process trains in"):
+            check_alone_in(tmp_path)
     finally:
         leave.set()
         other.join()
@@ -266,6 +268,8 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
     half.write_bytes(b"half")
     with alone_in(tmp_path):
         assert not half.exists()
+    check_alone_in(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_silence_is_broken_and_only_silence(caplog):

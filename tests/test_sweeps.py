@@ -91,6 +91,7 @@ def test_a_sweep_of_trainings_ends_with_its_table_also_when_it_is_started_again(
     assert first.status == 1
     table = (folder / "sweep.md").read_text("utf-8")
     assert first.out.endswith(f"\n\n{table}")
+    assert [first.out.count(f"\nmodel.num_heads=2,seed={seed}\nBLEU ") for seed in (1, 2)] == [1, 1]
     (head, two, five) = cells(table.splitlines())
     assert head == ["model.num_heads", "runs", "BLEU", "chrF2", "TER"]
     assert (two[:2], five) == (["2", "2"], ["5", "0 of 2", "–", "–", "–"])

@@ -30,8 +30,9 @@ from dragoman.training.loss import WholeLoss
 from dragoman.training.precision import best_precision
 from dragoman.training.progress import ShowProgress
 from dragoman.training.scoring import ScoreTranslations
+from dragoman.training.settings import check_settings
 from dragoman.training.task import TranslationTask
-from dragoman.training.train import train
+from dragoman.training.train import show_examples, train
 from dragoman.weights import read_weights, write_weights
 from models_for_tests import transformer
 from scripts_for_tests import tree
@@ -659,6 +660,38 @@ def test_r_drop_without_dropout_is_training_without_it(tmp_path):
         train(use_sgd(tiny("loss=r_drop", f"loss.weight={weight}", "model.dropout=0"), 0.3), tmp_path / f"{weight}")
         ends.append(Run(tmp_path / f"{weight}").model().state_dict())
     torch.testing.assert_close(*ends, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dropout", [0, 0.1])
+def test_r_drop_without_dropout_is_told_to_be_of_no_use(tmp_path, caplog, dropout):
+    check_settings(tiny("loss=r_drop", f"model.dropout={dropout}"), tmp_path)
+    assert ("changes nothing: the model has no dropout" in caplog.text) == (dropout == 0)
+
+
+def test_a_finished_run_asked_for_other_scores_says_whose_it_shows(tmp_path, caplog):
+    first = train(tiny(), tmp_path)
+    again = train(tiny("search=beam", "search.beam=3", "num_workers=1"), tmp_path)
+    assert again == first
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(said) == 1
+    assert "search.beam: None there, 3 here" in said[0]
+    assert "num_workers" not in said[0]
+    caplog.clear()
+    train(tiny(), tmp_path)
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_no_examples_are_none_and_unsaid_ones_three(tmp_path):
+    train(tiny(), tmp_path)
+    assert [len(show_examples(tmp_path, asked)) for asked in ([], ["one"], None)] == [0, 1, 3]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["optimizer.lr=-1", "schedule.warmup_steps=-1", "schedule=cosine schedule.warmup_steps=50 max_steps=10"]
+)
+def test_optimizer_and_schedule_are_refused_before_any_text_is_read(tmp_path, wrong):
+    with pytest.raises(InputError, match=r"(optimizer|schedule): "):
+        check_settings(tiny(*wrong.split()), tmp_path)
 
 
 @pytest.mark.parametrize("model", ["transformer", "rnnsearch"])

@@ -19,6 +19,9 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk names no file
+        raise
     finally:
         with suppress(OSError):  # a clean-up that fails too must not hide the error
             temporary.unlink()
@@ -53,6 +56,13 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, content: str) -> None:
     """All of `content` in UTF-8, or nothing."""
     write_bytes(path, content.encode("utf-8"))
+
+
+def check_alone_in(folder: Path) -> None:
+    """InputError if another process is in that folder, which need not be there."""
+    if folder.is_dir():
+        with alone_in(folder):
+            pass
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 Shapes: N target positions, V target vocabulary, R rows of a block.
 """
 
+import logging
 import math
 from typing import Any
 
@@ -13,6 +14,9 @@ from torch.nn import functional as F
 from dragoman.data.batch import Batch
 from dragoman.ids import PAD
 from dragoman.models import Seq2Seq
+from dragoman.models.dropout import Dropout
+
+log = logging.getLogger("dragoman")
 
 BLOCK = 1 << 19  # elements of a block: 2 MiB in fp32, which stays in the cache between its passes
 
@@ -50,7 +54,9 @@ class RDrop(nn.Module):
         self.arithmetic = Disagreement(weight)
 
     def fit(self, model: Seq2Seq) -> None:
-        """Serves every model."""
+        """Serves every model; says so where it serves nothing."""
+        if not any(isinstance(part, Dropout) and part.threshold for part in model.modules()):
+            log.warning("loss=r_drop takes twice the time and changes nothing: the model has no dropout")
 
     def forward(self, model: Seq2Seq, batch: Batch, label_smoothing: float) -> Tensor:
         if not model.training:

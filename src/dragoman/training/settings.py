@@ -44,8 +44,8 @@ def check_settings(config: dict[str, Any], folder: Path) -> None:
             kind = "number" if key in FRACTIONS else "whole number"
             raise InputError(f"`{key}` is {value!r}, but must be a {kind}, {wanted}.")
     examples = config["examples"]
-    if not isinstance(examples, list) or not all(isinstance(one, str) for one in examples):
-        raise InputError(f"`examples` is {examples!r}, but must be a list of sentences.")
+    if examples is not None and not (isinstance(examples, list) and all(isinstance(one, str) for one in examples)):
+        raise InputError(f"`examples` is {examples!r}, but must be null or a list of sentences.")
     if config["compile"] is not None and config["compile"] not in backends():
         raise InputError(f"`compile` ({config['compile']}) must be null or one of {', '.join(backends())}.")
     make_rules(config["cleaning"])
@@ -78,6 +78,8 @@ def check_model(config: dict[str, Any]) -> None:
     with torch.device("meta"):
         model = build(config["model"], path="model")
     freeze(model, config["freeze"])
+    trained = [one for one in model.parameters() if one.requires_grad]
+    build(config["schedule"], path="schedule")(build(config["optimizer"], path="optimizer")(trained))
     build(config["loss"], path="loss").fit(model)
     if "ModelParallel" in str(config["trainer"].get("strategy")) and config["loss"].get("positions"):
         raise InputError(

@@ -15,9 +15,9 @@ from dragoman.data.module import TranslationData
 from dragoman.data.reading import train_tokenizers
 from dragoman.evaluation.evaluate import SOURCE, evaluate, read_scores
 from dragoman.evaluation.scores import Score
-from dragoman.files import alone_in
+from dragoman.files import alone_in, check_alone_in
 from dragoman.heartbeat import heartbeat
-from dragoman.run import BEST, LAST, PREVIOUS, SCORES, Run, begin_run, continue_run, open_run
+from dragoman.run import BEST, LAST, PREVIOUS, SCORES, Run, begin_run, continue_run, differences, open_run
 from dragoman.text.lines import read_lines
 from dragoman.text.quarantine import hand_over
 from dragoman.text.splits import Splits
@@ -33,6 +33,8 @@ from dragoman.training.transfer import freeze, load_fitting, take_over
 from dragoman.translator import Translator
 
 log = logging.getLogger("dragoman")
+
+SCORED_WITH = ("search", "test_sentences")  # the keys that a score depends on and a run's identity does not
 
 
 class Prepared(NamedTuple):
@@ -71,13 +73,16 @@ def prepare(config: dict[str, Any], folder: Path, until_the_end: ExitStack) -> P
     scores = run.scores() if run else None
     whole = last is None or last[0].name == LAST  # else what the newest checkpoint held is trained again
     if run and scores and whole and config["trainer"]["max_steps"] <= run.config["trainer"]["max_steps"]:
-        log.info("%s is finished; raise `trainer.max_steps` to train it further", folder)
+        log.info("%s is finished; a larger `trainer.max_steps` alone trains it further", folder)
+        warn_of_changes(run, config)
         return read_scores(scores)
     if last:
         log.info("going on from step %s", f"{last[1]:,}")
     elif (folder / BEST).exists():
         log.warning("%s holds weights, but neither %s nor %s to go on from: trained anew", folder, LAST, PREVIOUS)
     L.seed_everything(config["seed"], workers=True, verbose=False)
+    if is_first():
+        check_alone_in(folder)
     corpus = build(config["corpus"], path="corpus")
     if config["data"]["batch_tokens"] == AUTO:
         config["data"]["batch_tokens"] = find_budget(config, folder, lambda: make_task(config, None))
@@ -102,6 +107,16 @@ def prepare(config: dict[str, Any], folder: Path, until_the_end: ExitStack) -> P
             hand_over(rejected, folder)
         (folder / SCORES).unlink(missing_ok=True)  # of the weights that are about to change
     return Prepared(data, task, last[0] if last else None)
+
+
+def warn_of_changes(run: Run, config: dict[str, Any]) -> None:
+    """The scores of a finished run are those of the settings that it was scored with."""
+    then, now = ({key: one.get(key) for key in SCORED_WITH} for one in (run.config, config))
+    told = "; ".join(f"{key}: {old} there, {new} here" for key, (old, new) in differences(then, now).items())
+    if told:
+        log.warning(
+            "It was scored with other settings (%s): scripts/evaluate.py run=%s scores it anew", told, run.folder
+        )
 
 
 def make_task(config: dict[str, Any], other: Run | None) -> TranslationTask:
@@ -150,7 +165,9 @@ def quiet_lightning() -> None:
         warnings.filterwarnings("ignore", message)
 
 
-def show_examples(folder: Path, sentences: list[str]) -> list[tuple[str, str]]:
-    """Sentences and their translations; without any, the first three of the test set."""
-    chosen = sentences or list(islice(read_lines(folder / SOURCE), 3))
+def show_examples(folder: Path, sentences: list[str] | None) -> list[tuple[str, str]]:
+    """Sentences and their translations; of the first three of the test set where none are given."""
+    chosen = list(islice(read_lines(folder / SOURCE), 3)) if sentences is None else sentences
+    if not chosen:
+        return []
     return list(zip(chosen, Translator.load(folder)(chosen), strict=True))
