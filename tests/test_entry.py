@@ -168,18 +168,8 @@ def test_bugs_and_full_errors_keep_their_traceback(tmp_path: Path, how: str, env
     ("how", "redirection", "status", "said"),
     [
         ("flood", "| head -1", 141, "at work\n"),
-        (
-            "flood",
-            "> /dev/full",
-            1,
-            f"at work\n{FULL}\n",
-        ),
-        (
-            "null",
-            "> /dev/full",
-            1,
-            f"at work\n{FULL}\n",
-        ),  # noticed by the last flush only
+        ("flood", "> /dev/full", 1, f"at work\n{FULL}\n"),
+        ("null", "> /dev/full", 1, f"at work\n{FULL}\n"),  # noticed by the last flush only
     ],
 )
 def test_stdout_that_ends_early_is_no_traceback(
