@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from peers.staging import SIZES, flops_of, prepare, run
+from peers.staging import CACHE, SIZES, flops_of, prepare, run
 
 from dragoman.errors import InputError
 from dragoman.machine import processor
@@ -103,8 +103,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--dropout", type=float, default=0.3)
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--check", action="store_true", help="losses instead of speeds")
-    cache = Path.home() / ".cache" / "dragoman" / "benchmarks"
-    parser.add_argument("--environments", type=Path, default=cache, help="where those of the peers are made")
+    parser.add_argument("--environments", type=Path, default=CACHE, help="where those of the peers are made")
     options = parser.parse_args()
     if OURS not in options.contenders or options.rounds < 2 or not 0 < options.warm_up < options.steps:
         parser.error(f"{OURS} must be among the contenders, --rounds at least 2, and --warm-up below --steps.")

@@ -6,7 +6,8 @@
 Prints a Markdown table: sentences and target tokens a second, EOS included, in batches; what one sentence waits for its
 translation when it comes alone; peak memory; BLEU of what was translated. The ratios are those of each round, to
 `--ours`. Every contender gets ids and gives ids, in a process of its own. CTranslate2 makes its batches itself, of as
-many tokens, and has those threads with which it was the faster one in a first round.
+many tokens, and has those threads with which it was the faster one in a first round. JoeyNMT has an environment of its
+own, which is made on first use; its search penalises length in another way.
 
 With --size the weights are random, of a model of that size with the run's vocabulary, and every translation is as
 long as a sentence of the source is on average: there is nothing to score.
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peers.staging import SIZES, run
+from peers.staging import CACHE, SIZES, run
 
 from dragoman.build import build
 from dragoman.errors import InputError
@@ -41,6 +42,7 @@ CONTENDERS = {
     "CTranslate2 fp32": ("ctranslate2_translate", {"precision": "float32"}),
     "CTranslate2 int8": ("ctranslate2_translate", {"precision": "int8"}),
     "Hugging Face fp32": ("huggingface_translate", {}),
+    "JoeyNMT fp32": ("joey_translate", {}),
 }
 RATIO, EXTRA = 2.0, 20  # the most target tokens: so many for each of the source's, and so many more
 
@@ -63,6 +65,8 @@ def prepare(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     ctranslate2.write(trained.model(), tokenizers, folder / "ctranslate2", "float32")
     huggingface.write(trained.model(), tokenizers, folder / "huggingface", search)
     places = {"data": str(folder), "run": str(trained.folder), "sources": str(folder / "sources")}
+    torch.save(trained.model().state_dict(), folder / "weights.pt")
+    places |= {"weights": str(folder / "weights.pt"), "model": trained.config["model"]}
     places |= {name: str(folder / name) for name in ("ctranslate2", "huggingface")}
     limits = {"length_ratio": ratio, "length_extra": extra, "longest": longest}
     amounts = {"batch": options.batch, "batch_tokens": options.batch * mean, "alone": options.alone}
@@ -148,8 +152,8 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--ours", choices=CONTENDERS, default="Dragoman int8", help="what the others are compared with")
+    parser.add_argument("--environments", type=Path, default=CACHE, help="where JoeyNMT's is made")
     options = parser.parse_args()
-    options.environments = Path()  # all of them run in this one
     if options.ours not in options.contenders or options.rounds < 2 or options.alone < 2:
         parser.error("--ours must be among the contenders, --rounds and --alone at least 2.")
     return options

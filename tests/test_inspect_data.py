@@ -296,7 +296,8 @@ def test_a_full_disk_leaves_the_old_report_whole(examined, monkeypatch):
 
     monkeypatch.setattr(files.os, "fsync", full)
     answer = call("inspect_data", *write(Path("data")), "tokenizer_pairs=0", "examples=1")
-    assert (answer.status, answer.err) == (1, "No space left on device.\n")
+    remedy = "Make room on the disk and give the command again."
+    assert (answer.status, answer.err) == (1, f"No space left on device: reports/corpus/report.json. {remedy}\n")
     assert tree(Path("reports")) == before
 
 

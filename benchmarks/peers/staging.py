@@ -24,6 +24,8 @@ from dragoman.text.tokenizer import SentencePiece
 from dragoman.training.flops import training_flops
 
 PEERS = Path(__file__).parent
+CACHE = Path.home() / ".cache" / "dragoman" / "benchmarks"
+OWN = {"huggingface": "huggingface", "joey": "joey", "joey_translate": "joey"}  # contender → its environment
 NEEDS = {"huggingface": ["accelerate"], "joey": ["joeynmt==2.3", "importlib_metadata", "sentencepiece==0.2.0"]}
 SIZES = {
     "tiny": (128, 256, 4, 4),
@@ -90,9 +92,9 @@ def flops_of(model: dict[str, Any], lengths_N2: np.ndarray) -> float:
 
 def python(name: str, environments: Path) -> Path:
     """The interpreter of a contender; its environment is made if it needs one that is not there."""
-    if name not in NEEDS:
+    if name not in OWN:
         return Path(sys.executable)
-    folder = environments / f"{name}-{sysconfig.get_python_version()}"
+    folder = environments / f"{OWN[name]}-{sysconfig.get_python_version()}"
     ready = folder / "ready"
     if not ready.exists():
         print(f"making {folder}", file=sys.stderr)
@@ -100,7 +102,7 @@ def python(name: str, environments: Path) -> Path:
         # Behind its own packages those of this environment, torch among them.
         inside = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}), "beside.pth")
         inside.write_text(sysconfig.get_path("purelib") + "\n")
-        install = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", *NEEDS[name]]
+        install = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", *NEEDS[OWN[name]]]
         subprocess.run(install, check=True, stdout=sys.stderr)
         ready.touch()
     return folder / "bin" / "python"
