@@ -17,7 +17,7 @@ SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 
 # Packages and modules below `dragoman`; what is in a package that stands here is on its floor.
 FLOORS = {
-    0: ["ids", "errors", "files", "build", "tensors", "machine", "heartbeat"],
+    0: ["ids", "errors", "files", "build", "tensors", "machine", "heartbeat", "batching"],
     1: ["attention", "text"],
     2: ["models", "data.batch"],
     3: ["search"],

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from conftest import Runs
+from dragoman import batching
 from dragoman.attention import record
+from dragoman.errors import InputError
 from dragoman.search import Beam, Greedy, Sampling, Search
 from dragoman.translator import Translation, Translator
 from scripts_for_tests import environment
@@ -59,6 +61,52 @@ def test_threads_that_share_a_translator_get_what_one_gets(trained: Runs, senten
         assert list(pool.map(work, shares)) == alone
     assert len({best.text for found in alone for best, *_ in found}) > THREADS
     assert sum(len(best.alignment) for found in alone for best, *_ in found) > THREADS * LINES
+
+
+@pytest.fixture
+def four_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_batches_side_by_side_are_batches_one_by_one(
+    trained: Runs, sentences: list[str], name: str, four_threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    translator = Translator.load(trained.first, search=SEARCHES[name], aligned=True, batch_tokens=60)
+    found = list(translator.translate(sentences))
+    assert torch.get_num_threads() == 4
+    monkeypatch.setattr(batching, "MOST", 1)
+    alone = list(translator.translate(sentences))
+    assert [[best.text for best in one] for one in found] == [[best.text for best in one] for one in alone]
+    scores, others = ([best.score for one in side for best in one] for side in (found, alone))
+    assert scores == pytest.approx(others, abs=1e-4)
+
+
+def test_batches_share_the_threads_and_keep_their_order(four_threads: None) -> None:
+    """Each of the workers waits until all are there, so they were at work together."""
+    together = threading.Barrier(batching.MOST)
+
+    def make(number: int) -> tuple[int, int]:
+        together.wait(60)
+        return number, torch.get_num_threads()
+
+    numbers = list(range(3 * batching.MOST))
+    assert batching.side_by_side(make, numbers, torch.device("cpu")) == [(number, 1) for number in numbers]
+    assert torch.get_num_threads() == 4
+
+
+def test_what_one_batch_fails_with_is_raised(four_threads: None) -> None:
+    def fail(number: int) -> int:
+        if number == 5:
+            raise InputError("five")
+        return number
+
+    with pytest.raises(InputError, match="five"):
+        batching.side_by_side(fail, range(9), torch.device("cpu"))
+    assert torch.get_num_threads() == 4
 
 
 def test_a_recording_sees_its_own_thread_alone(trained: Runs, sentences: list[str]) -> None:

@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from conftest import Runs
+from dragoman.batching import in_batches
 from dragoman.build import build
 from dragoman.console import render
 from dragoman.errors import InputError
 from dragoman.ids import BOS, EOS, PAD, UNK
 from dragoman.search import Beam, Greedy
 from dragoman.text.tokenizer import JOINT, SOURCE, TARGET, SentencePiece, Tokenizer, Tokenizers
-from dragoman.translator import SENTENCE_END, Translation, Translator, by_length, cut_points, join
+from dragoman.translator import SENTENCE_END, Translation, Translator, cut_points, join
 from scripts_for_tests import environment
 
 LENGTHS = {"max_source": 40, "length_ratio": 1.0, "length_extra": 4}
@@ -90,7 +91,7 @@ def test_batches_hold_every_line_once_within_the_budget():
     for _ in range(300):
         lengths = [generator.randrange(1, 60) for _ in range(generator.randrange(40))]
         budget = generator.randrange(1, 200)
-        batches = list(by_length(lengths, budget))
+        batches = list(in_batches(lengths, budget))
         assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
         for batch in batches:
             assert batch

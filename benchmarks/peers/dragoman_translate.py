@@ -1,9 +1,12 @@
 """Dragoman: its search on the model of a run, in the precision that it is told."""
 
+from functools import partial
+
 import torch
 from job import read_job
 from stopwatch import Rows, answer, in_batches
 
+from dragoman.batching import side_by_side
 from dragoman.data.batch import pad_sources
 from dragoman.models.packed import packed
 from dragoman.run import Run
@@ -21,8 +24,9 @@ def main() -> None:
     def translate(rows: Rows, beam: int) -> Rows:
         return [best[0].ids for best in search(beam)(model, pad_sources(rows))]
 
+    each = partial(side_by_side, device=model.device)
     torch.set_num_threads(job.threads)
-    answer(job, "", in_batches(translate, job.batch), translate)
+    answer(job, "", in_batches(translate, job.batch, each), translate)
 
 
 if __name__ == "__main__":

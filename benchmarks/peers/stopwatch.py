@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -34,15 +34,18 @@ def answer(
     Path(job.answer).write_text(json.dumps({"version": version, "memory": memory, "found": found}))
 
 
-def in_batches(translate: Callable[[Rows, int], Rows], size: int) -> Callable[[Rows, int], Rows]:
-    """So many sentences at a time, those of like length together."""
+def in_batches(
+    translate: Callable[[Rows, int], Rows], size: int, each: Callable[..., Iterable[Rows]] = map
+) -> Callable[[Rows, int], Rows]:
+    """So many sentences at a time, those of like length together; `each` applies a function to batches."""
 
     def whole(sources: Rows, beam: int) -> Rows:
         order = sorted(range(len(sources)), key=lambda number: -len(sources[number]))
         found: Rows = [[] for _ in sources]
-        for start in range(0, len(order), size):
-            numbers = order[start : start + size]
-            for number, row in zip(numbers, translate([sources[one] for one in numbers], beam), strict=True):
+        batches = [order[start : start + size] for start in range(0, len(order), size)]
+        written = each(lambda numbers: translate([sources[one] for one in numbers], beam), batches)
+        for numbers, rows in zip(batches, written, strict=True):
+            for number, row in zip(numbers, rows, strict=True):
                 found[number] = row
         return found
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from dragoman.alignment import align
+from dragoman.batching import in_batches, side_by_side
 from dragoman.data.batch import pad_sources
 from dragoman.errors import InputError
 from dragoman.exported import CTranslate2Beam, Engine, Exported, beam_settings, opened
@@ -141,14 +142,16 @@ class Translator:
         if os.getpid() != self.process:
             torch.set_num_threads(1)  # of a process that is forked only one thread goes on, and OpenMP waits for all
         pieces = [piece for number, line in numbered for piece in self._cut(number, line)]
-        found: dict[int, list[list[Translation]]] = {number: [] for number, _ in numbered}
+        parts: dict[int, list[list[Translation]]] = {number: [] for number, _ in numbered}
         translated: list[list[Translation]] = [[] for _ in pieces]
-        for batch in by_length([len(piece.ids) + 1 for piece in pieces], self.batch_tokens):
-            for index, best in zip(batch, self._translate_batch([pieces[i] for i in batch]), strict=True):
+        batches = list(in_batches([len(piece.ids) + 1 for piece in pieces], self.batch_tokens))
+        chosen = [[pieces[index] for index in batch] for batch in batches]
+        for batch, found in zip(batches, side_by_side(self._translate_batch, chosen, self.model.device), strict=True):
+            for index, best in zip(batch, found, strict=True):
                 translated[index] = best
         for piece, best in zip(pieces, translated, strict=True):
-            found[piece.line].append(best)
-        return [join(found[number]) for number, _ in numbered]
+            parts[piece.line].append(best)
+        return [join(parts[number]) for number, _ in numbered]
 
     def _translate_batch(self, pieces: list[Piece]) -> list[list[Translation]]:
         src_BS = pad_sources([piece.ids for piece in pieces]).to(self.model.device)
@@ -212,16 +215,6 @@ def take(numbered: Iterator[tuple[int, str]], chunk: int) -> list[tuple[int, str
         if characters >= LARGEST_CHUNK:
             break
     return taken
-
-
-def by_length(lengths: list[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Indices in batches of similar length, longest first: longest × count ≤ `batch_tokens`, or a single one."""
-    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    start = 0
-    while start < len(order):
-        count = max(1, batch_tokens // max(1, lengths[order[start]]))
-        yield order[start : start + count]
-        start += count
 
 
 def cut_points(pieces: list[str], limit: int) -> list[int]:

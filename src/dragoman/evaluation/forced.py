@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from dragoman.batching import in_batches
 from dragoman.data.batch import collate
 from dragoman.errors import InputError
 from dragoman.ids import PAD
@@ -14,7 +15,7 @@ from dragoman.models import Seq2Seq
 from dragoman.run import Run
 from dragoman.text.lines import read_parallel
 from dragoman.text.tokenizer import Tokenizers
-from dragoman.translator import by_length, find_device
+from dragoman.translator import find_device
 
 
 def score_files(run: str, *, source: str, reference: str, device: str, batch_tokens: int) -> list[float]:
@@ -39,7 +40,7 @@ def log_probabilities(
         if length > model.max_length:
             raise InputError(f"Pair {number} has {length} tokens, but the model holds {model.max_length} at most.")
     found = [0.0] * len(pairs)
-    for chosen in by_length(lengths, batch_tokens):
+    for chosen in in_batches(lengths, batch_tokens):
         values = _forced(model, [sources[i] for i in chosen], [targets[i] for i in chosen])
         for index, value in zip(chosen, values, strict=True):
             found[index] = value

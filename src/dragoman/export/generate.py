@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
+from dragoman.batching import in_batches
 from dragoman.search import Search
-from dragoman.translator import by_length
 
 
 class Generate:
@@ -34,7 +34,7 @@ class Generate:
         ids = [self.tokenizer(given[number])["input_ids"] for number in worded]
         for length in sorted({len(one) for one in ids}):
             same = [one for one, row in enumerate(ids) if len(row) == length]
-            for batch in by_length([length] * len(same), self.batch_tokens):
+            for batch in in_batches([length] * len(same), self.batch_tokens):
                 texts = self._generated([ids[same[row]] for row in batch])
                 for row, text in zip(batch, texts, strict=True):
                     found[worded[same[row]]] = text
