@@ -3,7 +3,7 @@
 import torch
 import transformers
 from job import EOS, PAD, read_job
-from stopwatch import Rows, answer, in_batches
+from stopwatch import Rows, answer, in_batches, limit
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     def translate(rows: Rows, beam: int) -> Rows:
         tensors = [torch.tensor([*row, EOS]) for row in rows]
         src_BS = torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=PAD)
-        settings = {"num_beams": beam, "max_new_tokens": job.longest, "max_length": None, "length_penalty": 1.0}
+        settings = {"num_beams": beam, "max_new_tokens": limit(job, rows), "max_length": None, "length_penalty": 1.0}
         written = model.generate(src_BS, attention_mask=(src_BS != PAD).long(), num_return_sequences=1, **settings)
         return [ended(row[1:]) for row in written.tolist()]
 

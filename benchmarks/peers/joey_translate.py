@@ -9,7 +9,7 @@ import torch
 from job import BOS, EOS, PAD, read_job
 from joeynmt.model import Model, build_model
 from joeynmt.search import search
-from stopwatch import Rows, answer, in_batches
+from stopwatch import Rows, answer, in_batches, limit
 from torch import Tensor
 
 NAMES = [
@@ -89,7 +89,7 @@ def main() -> None:
         src_BS = torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=PAD)
         lengths_B = torch.tensor([len(row) for row in tensors])
         batch = SimpleNamespace(src=src_BS, src_mask=(src_BS != PAD)[:, None], src_length=lengths_B, has_trg=False)
-        written, _, _ = search(model, batch, max_output_length=job.longest, beam_size=beam, beam_alpha=1.0)
+        written, _, _ = search(model, batch, max_output_length=limit(job, rows), beam_size=beam, beam_alpha=1.0)
         return [ended(row.tolist()) for row in written]
 
     torch.set_num_threads(job.threads)

@@ -34,6 +34,11 @@ def answer(
     Path(job.answer).write_text(json.dumps({"version": version, "memory": memory, "found": found}))
 
 
+def limit(job: SimpleNamespace, rows: Rows) -> int:
+    """The most tokens of a batch's translations, for a search that has one number for all of them."""
+    return int(max(len(row) + 1 for row in rows) * job.length_ratio + job.length_extra)
+
+
 def in_batches(
     translate: Callable[[Rows, int], Rows], size: int, each: Callable[..., Iterable[Rows]] = map
 ) -> Callable[[Rows, int], Rows]:
