@@ -81,8 +81,11 @@ def test_under_autocast_products_are_those_of_its_type():
 
 
 def test_other_models_are_refused_by_a_sentence():
-    FusedLoss(positions=5).fit(transformer())
+    FusedLoss(positions=5).check(transformer(), spread=False)
     with pytest.raises(InputError, match=r"loss=fused needs a model that ends in one projection.*: loss=whole"):
-        FusedLoss(positions=5).fit(rnnsearch())
+        FusedLoss(positions=5).check(rnnsearch(), spread=False)
+    with pytest.raises(InputError, match=r"whole last projection in each process.*: .*loss=whole"):
+        FusedLoss(positions=5).check(transformer(), spread=True)
+    WholeLoss().check(rnnsearch(), spread=True)
     with pytest.raises(ValueError, match=r"`positions` \(0\)"):
         FusedLoss(positions=0)

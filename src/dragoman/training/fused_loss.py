@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dragoman.data.batch import Batch
 from dragoman.errors import InputError
 from dragoman.models.seq2seq import Projecting, Seq2Seq
-from dragoman.training.loss import labels_of, loss_and_slope, smoothed_loss
+from dragoman.training.loss import Loss, labels_of, loss_and_slope, smoothed_loss
 
 
 class Slope(nn.Module):
@@ -23,7 +23,7 @@ class Slope(nn.Module):
         return loss, slope_RV.to(logits_RV.dtype)
 
 
-class FusedLoss(nn.Module):
+class FusedLoss(Loss):
     """`WholeLoss`, for models whose logits are one matrix product; of `positions` target positions at a time."""
 
     def __init__(self, *, positions: int) -> None:
@@ -33,12 +33,15 @@ class FusedLoss(nn.Module):
         self.positions = positions
         self.arithmetic = Slope()
 
-    def fit(self, model: Seq2Seq) -> None:
-        """InputError for a model that it cannot serve."""
+    def check(self, model: Seq2Seq, spread: bool) -> None:
         if not isinstance(model, Projecting):
             name = type(model).__name__
             raise InputError(
                 f"loss=fused needs a model that ends in one projection, which {name} does not: loss=whole."
+            )
+        if spread:
+            raise InputError(
+                "loss=fused needs the whole last projection in each process: with trainer=fsdp take loss=whole."
             )
 
     def forward(self, model: Any, batch: Batch, label_smoothing: float) -> Tensor:

@@ -21,15 +21,19 @@ log = logging.getLogger("dragoman")
 BLOCK = 1 << 19  # elements of a block: 2 MiB in fp32, which stays in the cache between its passes
 
 
-class WholeLoss(nn.Module):
+class Loss(nn.Module):
+    """(model, batch, label smoothing) → the sum over the batch's target tokens, EOS included, of their loss."""
+
+    def check(self, model: Seq2Seq, spread: bool) -> None:
+        """InputError for a model that it cannot serve; `spread`: over several processes. By default it serves all."""
+
+
+class WholeLoss(Loss):
     """Sum over a batch's target tokens, EOS included, of the smoothed negative log-likelihood."""
 
     def __init__(self) -> None:
         super().__init__()
         self.arithmetic = Smoothed()
-
-    def fit(self, model: Seq2Seq) -> None:
-        """Serves every model."""
 
     def forward(self, model: Seq2Seq, batch: Batch, label_smoothing: float) -> Tensor:
         logits_BTV = model(batch.src_BS, batch.tgt_BT[:, :-1])
@@ -43,7 +47,7 @@ class Smoothed(nn.Module):
         return smoothed_loss(logits_NV, labels_N, label_smoothing)
 
 
-class RDrop(nn.Module):
+class RDrop(Loss):
     """R-Drop (Liang et al. 2021, section 2): the smoothed loss of two passes, and how far their dropouts lead apart."""
 
     def __init__(self, *, weight: float) -> None:
@@ -53,8 +57,8 @@ class RDrop(nn.Module):
         self.whole = WholeLoss()
         self.arithmetic = Disagreement(weight)
 
-    def fit(self, model: Seq2Seq) -> None:
-        """Serves every model; says so where it serves nothing."""
+    def check(self, model: Seq2Seq, spread: bool) -> None:
+        """Serves every model; says so where that is of no use."""
         if not any(isinstance(part, Dropout) and part.threshold for part in model.modules()):
             log.warning("loss=r_drop takes twice the time and changes nothing: the model has no dropout")
 

@@ -80,11 +80,8 @@ def check_model(config: dict[str, Any]) -> None:
     freeze(model, config["freeze"])
     trained = [one for one in model.parameters() if one.requires_grad]
     build(config["schedule"], path="schedule")(build(config["optimizer"], path="optimizer")(trained))
-    build(config["loss"], path="loss").fit(model)
-    if "ModelParallel" in str(config["trainer"].get("strategy")) and config["loss"].get("positions"):
-        raise InputError(
-            "loss=fused needs the whole last projection in each process: with trainer=fsdp take loss=whole."
-        )
+    spread = "ModelParallel" in str(config["trainer"].get("strategy"))
+    build(config["loss"], path="loss").check(model, spread)
     for name, part in model.named_modules():
         if isinstance(part, Attention) and not part.trains_on_cpu and config["trainer"]["accelerator"] == "cpu":
             raise InputError(

@@ -9,7 +9,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from dragoman.data.batch import Batch
 from dragoman.models import Seq2Seq
 from dragoman.training.compiled import uncompiled
-from dragoman.training.loss import count_targets
+from dragoman.training.loss import Loss, count_targets
 from dragoman.training.spread import is_spread, spread
 from dragoman.training.unsound import leave_out
 
@@ -39,7 +39,7 @@ class TranslationTask(L.LightningModule):
         model: Seq2Seq,
         optimizer: Callable[..., Optimizer],
         schedule: Callable[[Optimizer], LRScheduler],
-        criterion: nn.Module,
+        criterion: Loss,
         label_smoothing: float,
         highest_loss: float,
         seed: int,
@@ -48,7 +48,7 @@ class TranslationTask(L.LightningModule):
         self.model = model
         self.make_optimizer = optimizer
         self.make_schedule = schedule
-        self.criterion = criterion  # (model, batch, label smoothing) → the sum over target tokens of their loss
+        self.criterion = criterion
         self.label_smoothing = label_smoothing
         self.highest_loss = highest_loss
         self.seed = seed
