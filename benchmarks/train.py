@@ -35,24 +35,32 @@ WHOLE_STEPS, WHOLE_LAST, WHOLE_WITHIN = 500, 50, 0.01  # the whole recipe: relat
 
 
 def compare(job: dict[str, Any], options: argparse.Namespace) -> None:
-    """A round for each precision to find the faster one, then the alternating rounds, then the table."""
+    """Alternating rounds, the first of them with each precision, of which the faster one is kept; then the table."""
     job |= {"steps": options.steps, "warm_up": options.warm_up, "same": None}
-    chosen = {}
-    for name in options.contenders:
-        found = {one: run(CONTENDERS[name], options, job | {"precision": one})["speed"] for one in PRECISIONS}
-        chosen[name] = max(found, key=found.__getitem__)
-        print(name, *(f"{one} {speed:,.0f}" for one, speed in found.items()), file=sys.stderr)
-    rounds = []
-    for number in range(options.rounds):
-        answers = {name: run(CONTENDERS[name], options, job | {"precision": chosen[name]}) for name in chosen}
-        rounds.append(answers | {"products": run("products", options, job)})
-        print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
+
+    def answers(precisions: dict[str, str]) -> dict[str, Any]:
+        return {name: run(CONTENDERS[name], options, job | {"precision": one}) for name, one in precisions.items()}
+
+    either = {one: answers(dict.fromkeys(options.contenders, one)) for one in PRECISIONS}
+    chosen = {name: max(PRECISIONS, key=lambda one: either[one][name]["speed"]) for name in options.contenders}
+    for one, first in either.items():
+        tell(one, first)
+    rounds = [{name: either[one][name] for name, one in chosen.items()} | {"products": run("products", options, job)}]
+    while len(rounds) < options.rounds:
+        rounds.append(answers(chosen) | {"products": run("products", options, job)})
+        tell(f"round {len(rounds)} of {options.rounds}", rounds[-1])
     lengths_N2 = np.load(Path(job["data"]) / "lengths.npy")
     flops = flops_of(job["model"], lengths_N2)
     print("| | precision | tokens a step | target tokens/s | Dragoman is × as fast, quartiles | peak GiB", end="")
     print(" | × the memory | GFLOP/s | of the products' |\n" + "|---" * 9 + "|")
     for name, precision in chosen.items():
         print(row(name, precision, rounds, flops))
+
+
+def tell(title: str, answers: dict[str, Any]) -> None:
+    """On stderr, so that something is left of rounds that are broken off."""
+    speeds = (f"{name} {answer['speed']:,.0f}" for name, answer in answers.items() if name in CONTENDERS)
+    print(f"{title}: {', '.join(speeds)} target tokens/s", file=sys.stderr)
 
 
 def row(name: str, precision: str, rounds: list[dict[str, Any]], flops: float) -> str:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import torch
 import yaml
 
+from dragoman.evaluation import tables
 from dragoman.machine import processor
 from dragoman.models import Seq2Seq
 from dragoman.run import Run
@@ -158,8 +159,7 @@ def by_label(jobs: Sequence[Job], measure: Callable[[Job], Any]) -> dict[str, li
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join("| " + " | ".join(map(str, row)) + " |\n" for row in lines)
+    return "\n".join(tables.markdown(header, [[str(cell) for cell in row] for row in rows])) + "\n"
 
 
 def machine() -> str:
