@@ -55,8 +55,9 @@ class Translator:
 
     Lines are sorted by length, cut into batches of at most `batch_tokens` source tokens, padding included, and come
     back in their own order. A line without words becomes an empty line; one that is longer than `search.max_source`
-    tokens is cut at sentence ends, translated in pieces and rejoined, with a warning. Several threads may share one,
-    and so may a process that is forked, which computes on one thread.
+    tokens is cut at sentence ends, translated in pieces and rejoined, with a warning. On a CPU several batches are
+    translated at once, each on its share of torch's threads. Several threads may share a translator, and so may a
+    process that is forked, which computes on one thread.
     """
 
     def __init__(
