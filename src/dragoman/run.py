@@ -164,10 +164,9 @@ def open_run(folder: Path, config: dict[str, Any]) -> Run | None:
     run = Run(folder)
     different = differences(identity(run.config), identity(config))
     if different:
-        told = [f"{key}: {old} there, {new} here" for key, (old, new) in different.items()]
-        changes = "; ".join(told if len(told) <= 5 else [*told[:5], f"{len(told) - 5} more"])
         raise InputError(
-            f"{folder} holds another run ({changes}); choose another `name=`, or repeat its settings to continue it."
+            f"{folder} holds another run ({told(different)}); choose another `name=`, or repeat its settings to"
+            " continue it."
         )
     return run
 
@@ -214,6 +213,12 @@ def differences(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any]
             found |= differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
         return found
     return {} if old == new else {path: (old, new)}
+
+
+def told(different: dict[str, tuple[Any, Any]]) -> str:
+    """What `differences` found, for a sentence: five of them at most."""
+    changes = [f"{key}: {old} there, {new} here" for key, (old, new) in different.items()]
+    return "; ".join(changes if len(changes) <= 5 else [*changes[:5], f"{len(changes) - 5} more"])
 
 
 def _write_config(path: Path, config: dict[str, Any]) -> None:

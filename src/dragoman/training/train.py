@@ -17,7 +17,7 @@ from dragoman.evaluation.evaluate import SOURCE, evaluate, read_scores
 from dragoman.evaluation.scores import Score
 from dragoman.files import alone_in, check_alone_in
 from dragoman.heartbeat import heartbeat
-from dragoman.run import BEST, LAST, PREVIOUS, SCORES, Run, begin_run, continue_run, differences, open_run
+from dragoman.run import BEST, LAST, PREVIOUS, SCORES, Run, begin_run, continue_run, differences, open_run, told
 from dragoman.text.lines import read_lines
 from dragoman.text.quarantine import hand_over
 from dragoman.text.splits import Splits
@@ -112,18 +112,15 @@ def prepare(config: dict[str, Any], folder: Path, until_the_end: ExitStack) -> P
 def warn_of_changes(run: Run, config: dict[str, Any]) -> None:
     """The scores of a finished run are those of the settings that it was scored with."""
     then, now = ({key: one.get(key) for key in SCORED_WITH} for one in (run.config, config))
-    told = "; ".join(f"{key}: {old} there, {new} here" for key, (old, new) in differences(then, now).items())
-    if told:
+    if different := differences(then, now):
         log.warning(
-            "It was scored with other settings (%s): scripts/evaluate.py run=%s scores it anew", told, run.folder
+            "It was scored with other settings (%s): scripts/evaluate.py run=%s scores it anew",
+            *(told(different), run.folder),
         )
 
 
 def make_task(config: dict[str, Any], other: Run | None) -> TranslationTask:
-    """A new model, with what fits of the other run's weights; optimizer and schedule are tried once.
-
-    What they refuse is so said before anything is written.
-    """
+    """A new model, with what fits of the other run's weights, and all that trains it."""
     task = TranslationTask(
         model=build(config["model"], path="model"),
         optimizer=build(config["optimizer"], path="optimizer"),
@@ -136,7 +133,6 @@ def make_task(config: dict[str, Any], other: Run | None) -> TranslationTask:
     if other:
         load_fitting(task.model, other)
     freeze(task.model, config["freeze"])
-    task.configure_optimizers()
     if config["compile"]:
         compile_parts(task.model, task.criterion, config["compile"])
     return task
