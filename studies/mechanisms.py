@@ -19,7 +19,9 @@ from dragoman.text.pocket.nouns import NOUNS
 from study import ROOT, Job, arguments, by_label, markdown, report, spread, test_bleu, train_all
 
 # The same Transformer, recipe and budget for all attentions; sinusoidal positions, since not all can be rotated.
-TRANSFORMER = ("model.positions=sinusoidal", "max_steps=3000", "validate_every=1000")
+STEPS = 3000
+BUDGET = (f"max_steps={STEPS}", "validate_every=1000")
+TRANSFORMER = ("model.positions=sinusoidal", *BUDGET)
 RECURRENT = ("model.dim=192", "model.dropout=0", "optimizer.lr=3e-3", "max_steps=2000", "validate_every=1000")
 MODELS = {
     "fused": TRANSFORMER,
@@ -28,7 +30,7 @@ MODELS = {
     "window": ("swap=window", *TRANSFORMER),
     "sparse": ("swap=sparse", *TRANSFORMER),
     "linear": ("swap=linear", *TRANSFORMER),
-    "fused, rotary": ("max_steps=3000", "validate_every=1000"),
+    "fused, rotary": BUDGET,
     "RNNsearch": ("model=rnnsearch", *RECURRENT),
     "GRU, fixed vector": ("model=rnn", *RECURRENT),
     "LSTM, fixed vector": ("model=rnn", "model.cell=lstm", *RECURRENT),
