@@ -59,8 +59,13 @@ def tagged(lines: Iterable[str], tag: str) -> list[str]:
 
 def lines_of(data: Path, stem: str, language: str) -> list[str]:
     """The lines of one side of a split."""
+    return list(read_lines(text_file(data, stem, language)))
+
+
+def text_file(data: Path, stem: str, language: str) -> Path:
+    """One side of a split, plain or packed."""
     plain = data / f"{stem}.{language}"
-    return list(read_lines(plain if plain.exists() else plain.with_name(f"{plain.name}.gz")))
+    return plain if plain.exists() else plain.with_name(f"{plain.name}.gz")
 
 
 def joint(data: Path, folder: Path, directions: Sequence[tuple[str, str]]) -> tuple[str, ...]:
@@ -96,7 +101,7 @@ def main() -> None:
     options = arguments(str(__doc__), parser, seeds=[1])
     folder, made = options.folder.resolve(), RUNS / "levers" / "made"
     shared = ("experiment=multi30k_en_de", f"corpus.folder={folder}", "corpus.test=val", f"max_steps={options.steps}")
-    shared += ("validate_every=500", "validation.sentences=16", *options.overrides)
+    shared += ("validate_every=500", "validation.sentences=200", *options.overrides)
 
     def jobs(levers: dict[str, tuple[str, ...]]) -> list[Job]:
         return [
@@ -111,7 +116,7 @@ def main() -> None:
     alone = jobs(LEVERS | further)
     train_all(alone, options.jobs)
     teacher, reverse = (next(job for job in alone if job.label == label) for label in (RECIPE, REVERSE))
-    source, target = folder / "train.en.gz", folder / "train.de.gz"
+    source, target = text_file(folder, "train", "en"), text_file(folder, "train", "de")
     taught = synthesised(teacher, source, made / "taught.tsv", "as=distillation")
     back = synthesised(reverse, target, made / "back.tsv", "as=back_translation", "tag=<bt>", *SAMPLED)
     last = jobs({"self-distillation": taught, "back-translation": (*back, "tokenizer.symbols=['<bt>']")})

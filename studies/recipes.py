@@ -41,7 +41,7 @@ def cost(folder: Path) -> list[str]:
     parameters = sum(one.numel() for one in Run(folder).model().parameters())
     peak = max(start["peak_bytes"] for start in made["starts"]) / 2**30
     cells = [f"{parameters / 1e6:.1f} M", f"{made['steps']:,}", f"{made['seconds'] / 60:.0f}", f"{peak:.2f}"]
-    return [*cells, made["starts"][-1]["commit"][:10]]
+    return [*cells, (made["starts"][-1]["commit"] or "–")[:10]]
 
 
 def machine(folder: Path) -> str:

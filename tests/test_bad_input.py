@@ -75,7 +75,7 @@ def refused(script: str, *arguments: str, given: str | bytes = b"") -> str:
 # --- Settings of a training ---
 
 SETTINGS = {
-    "data.batch_tokens=1": r"`data.batch_tokens` \(1\) must hold the longest sentence \(\d+ tokens\)",
+    "data.batch_tokens=1": r"`data.batch_tokens` \(1\) must hold a sentence of `data.max_length` \(256\)",
     "data.batch_tokens=many": "`data.batch_tokens` is 'many', but must be a whole number, at least 1",
     "data.max_length=0": "`data.max_length` is 0",
     "data.max_length=2": "No pair of the train split can be used",
@@ -86,7 +86,7 @@ SETTINGS = {
     "trainer.val_check_interval=0": "`trainer.val_check_interval` is 0",
     "trainer.accumulate_grad_batches=0": "`trainer.accumulate_grad_batches` is 0",
     "trainer.accelerator=abacus": "trainer: .*abacus",
-    "trainer.precision=8": "trainer: Precision 8 is invalid",
+    "trainer.precision=8": r"`trainer.precision` \(8\) must be auto or one of 32-true",
     "trainer.devices=0": "trainer: .*devices=0",
     "+trainer.colour=red": "trainer: Trainer knows no key 'colour'",
     "callbacks.checkpoints.average=0": r"`average` \(0\) must be at least 1",

@@ -3,6 +3,7 @@
 import json
 import logging
 import multiprocessing
+import os
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -71,7 +72,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, value: float, *steps: int) -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])
 def test_a_loss_that_is_no_number_stops_before_it_spoils_the_weights(tmp_path, monkeypatch, value):
     spoil(monkeypatch, value, 5)
-    told = r"step 5 is not a number, or too large \(`highest_loss`: .*unsound-step-5.json: lower `optimi"
+    told = r"step 5 is not a number, or too large \(`highest_loss`: .*unsound-step-5.json: under another `name=` lower"
     with pytest.raises(InputError, match=told):
         train(tiny(), tmp_path)
     pairs = json.loads((tmp_path / "unsound-step-5.json").read_text())
@@ -264,10 +265,18 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
         leave.set()
         other.join()
     (tmp_path / "weights").mkdir()
-    half = tmp_path / "weights" / ".step-3.ckpt.17.partial"
-    half.write_bytes(b"half")
+    of_nobody, ours = (tmp_path / "weights" / f".step-3.ckpt.{number}.partial" for number in (1 << 22, os.getpid()))
+    folder = tmp_path / f".ctranslate2.{1 << 22}.partial"
+    (folder / "inside").mkdir(parents=True)
+    below = tmp_path / "seed=1" / of_nobody.name
+    below.parent.mkdir()
+    for half in (of_nobody, ours, below):
+        half.write_bytes(b"half")
     with alone_in(tmp_path):
-        assert not half.exists()
+        assert not of_nobody.exists()
+        assert not folder.exists()
+        assert ours.exists()
+        assert below.exists(), "another run's"
     check_alone_in(tmp_path / "new")
     assert not (tmp_path / "new").exists()
 

@@ -78,6 +78,16 @@ def test_an_epoch_takes_of_each_what_its_weight_says(weights, temperature, expec
         assert [names.count("a"), names.count("b")] == expected
 
 
+def test_a_corpus_of_which_nothing_is_left_is_told_and_read_never(caplog):
+    corpus = mix({"a": tsv("a", 30), "b": tsv("b", 40)})
+    text = corpus.splits().train
+    left = text.select([number for number, part in enumerate(text["part"]) if part == 0])
+    draws = draws_of(left, corpus.proportions(), seed=1)
+    assert "corpus.corpora.b has no pair that can be used" in caplog.messages
+    for epoch in range(2):
+        assert sorted(draws.shard(epoch, 0, 10_000)) == list(range(len(left)))
+
+
 def test_cleaning_keeps_the_parts_apart():
     Path("bad.tsv").write_text("x\tZ x\n\tZ\n\tZ\n")
     bad = Tsv(**COMMON, train="bad.tsv", validation=None, test=None, source_column=1, target_column=2)

@@ -9,6 +9,8 @@ import pytest
 from sacrebleu.metrics import BLEU
 
 from dragoman.errors import InputError
+from dragoman.evaluation.comparison import compare
+from dragoman.evaluation.evaluate import Translated, write_scored
 from dragoman.evaluation.moses import moses_bleu
 from dragoman.evaluation.scores import Score, bleu, score
 
@@ -159,3 +161,29 @@ def test_bleu_of_moses_tokens_is_what_counting_tokens_cut_by_hand_gives():
     assert 0 < found.value < 100
     for part in ("case:lc", "tok:none", "|moses:de-"):
         assert part in found.signature
+
+
+@pytest.mark.parametrize(
+    ("language", "cut"), [("zh", "zh"), ("zh-TW", "zh"), ("ja", "char"), ("de", "13a"), (None, "13a")]
+)
+def test_bleu_cuts_languages_without_spaces_as_its_signature_says(language, cut):
+    hypotheses, references = (
+        ["一只狗在雪地里跑。", "他昨天去了学校吃饭。"],
+        ["一只狗在草地里跑。", "他昨天去了学校学习。"],
+    )
+    expected = BLEU(tokenize=cut).corpus_score(hypotheses, [references]).score
+    first = score(hypotheses, references, language)[0]
+    assert first.value == bleu(hypotheses, references, language) == expected
+    assert f"|tok:{cut}|" in first.signature
+    assert (expected > 20) is (cut != "13a"), "whole sentences are no words"
+
+
+def test_scores_by_characters_are_compared_by_characters(tmp_path):
+    reference = ["一只狗在草地里跑。", "他昨天去了学校学习。"]
+    for name, lines in (("a", ["一只狗在雪地里跑。", "他昨天去了学校吃饭。"]), ("b", reference)):
+        found = Translated(["A dog.", "He went."], lines, reference, 1.0)
+        write_scored(found, tmp_path / name, {}, "zh")
+    (_, *_), (better, *_) = (one.scores for one in compare([str(tmp_path / "a"), str(tmp_path / "b")]))
+    assert better.value == pytest.approx(100)
+    assert 20 < better.difference < 80
+    assert "tok:zh" in better.signature

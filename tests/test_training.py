@@ -399,7 +399,7 @@ def test_the_average_replaces_the_best_only_where_it_is_not_worse(
 ):
     bleu_by_step(BLEU)
     asked = []
-    monkeypatch.setattr("dragoman.training.fit.bleu", lambda *_: asked.append(1) or value)
+    monkeypatch.setattr(ScoreTranslations, "of_all", lambda _: asked.append(1) or value)
     train(tiny(*EVERY, f"callbacks.checkpoints.choose={choose}", "callbacks.checkpoints.average=3"), tmp_path)
     assert len(asked) == 1
     best = torch.load(tmp_path / "best.ckpt", weights_only=True)
@@ -513,7 +513,7 @@ IDENTITIES = {
     "cleaning.empty": {"_target_": "dragoman.text.cleaning.Empty"},
     "corpus.train_size": 299,
     "tokenizer.model_type": "bpe",
-    "data.batch_tokens": 255,
+    "data.batch_tokens": 257,
     "model.dropout": 0.7,
     "model.encoder_attention._target_": "dragoman.attention.Additive",
     "optimizer.lr": 0.5,

@@ -1,12 +1,13 @@
 """Writing files so that nobody ever sees half of one."""
 
 import fcntl
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from dragoman.errors import InputError
 
@@ -58,6 +59,11 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode("utf-8"))
 
 
+def write_json(path: Path, content: Any) -> None:
+    """All of `content` as JSON for people to read, or nothing."""
+    write_text(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+
 def check_alone_in(folder: Path) -> None:
     """InputError if another process is in that folder, which need not be there."""
     if folder.is_dir():
@@ -69,7 +75,7 @@ def check_alone_in(folder: Path) -> None:
 def alone_in(folder: Path) -> Iterator[None]:
     """While it lasts no other process gets in; where the file system knows no locks, all do.
 
-    InputError if another is there. Sweeps away what a process left half-written that was killed in it.
+    InputError if another is there. Sweeps away what processes left half-written that were killed in it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a") as lock:
@@ -79,6 +85,27 @@ def alone_in(folder: Path) -> Iterator[None]:
             raise InputError(f"Another process trains in {folder}: let it end, or choose another `name=`.") from error
         except OSError:  # no locks here
             pass
-        for half in folder.rglob(".*.partial"):
-            half.unlink(missing_ok=True)
+        sweep(folder)
         yield
+
+
+def sweep(folder: Path) -> None:
+    """Remove what was half-written there, and in the folders of its weights, by processes that are no more."""
+    for half in [*folder.glob(".*.partial"), *folder.glob("weights/.*.partial")]:
+        if is_running(half.name.split(".")[-2]):
+            continue
+        if half.is_dir() and not half.is_symlink():
+            shutil.rmtree(half, ignore_errors=True)
+        else:
+            half.unlink(missing_ok=True)
+
+
+def is_running(number: str) -> bool:
+    """Whether a process of this machine has that number."""
+    try:
+        os.kill(int(number), 0)
+    except PermissionError:  # somebody else's
+        return True
+    except (OSError, ValueError, OverflowError):
+        return False
+    return True

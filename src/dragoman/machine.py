@@ -2,6 +2,7 @@
 
 import platform
 import resource
+import sys
 from pathlib import Path
 
 
@@ -16,6 +17,7 @@ def processor() -> str:
 def peak_memory() -> int:
     """The most bytes that this process held. Its `ru_maxrss` would begin with those of the process that started it."""
     status = Path("/proc/self/status")
-    if not status.is_file():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    lines = status.read_text().splitlines() if status.is_file() else []
+    peaks = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")]
+    unit = 1 if sys.platform == "darwin" else 1024
+    return peaks[0] if peaks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

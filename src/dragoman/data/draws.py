@@ -86,8 +86,8 @@ def shares(sizes: Sequence[int], weights: Sequence[float], temperature: float) -
     """Rows that an epoch takes of each corpus: `weights` times its size, levelled by the temperature.
 
     At temperature 1 sizes count as they are; the higher it is, the more alike are the corpora, the epoch's length being
-    the same (Arivazhagan et al. 2019, section 4.2).
+    the same (Arivazhagan et al. 2019, section 4.2). At least one row of each that has any.
     """
     levelled = np.asarray(sizes, float) ** (1 / temperature)
     levelled *= sum(sizes) / levelled.sum()
-    return [max(1, round(weight * size)) for weight, size in zip(weights, levelled, strict=True)]
+    return [max(1, round(weight * size)) if size else 0 for weight, size in zip(weights, levelled, strict=True)]

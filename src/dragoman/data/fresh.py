@@ -170,9 +170,9 @@ class Shards(TorchDataset):
     def __getitem__(self, place: tuple[int, int]) -> Shard | InputError:
         try:
             texts = self.source.shard(*place, self.rank, self.world)
+            rows = self.cut.rows(texts, *place, self.rank)
         except InputError as error:
             return error
-        rows = self.cut.rows(texts, *place, self.rank)
         return Shard(*place, [rows.batch(batch) for batch in rows.batches], len(texts) < SHARD)
 
 

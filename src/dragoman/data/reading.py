@@ -130,6 +130,8 @@ def draws_of(text: Text, proportions: Proportions, seed: int) -> Draws:
     ]
     if told:
         log.info("an epoch reads %s", ", ".join(told))
+        for name in (name for name, size in zip(proportions.names, sizes, strict=True) if not size):
+            log.warning("corpus.corpora.%s has no pair that can be used", name)
     return Draws(sizes, taken, seed)
 
 

@@ -1,6 +1,5 @@
 """The whole visit to the doctor: read, examine, write report.html and report.json."""
 
-import json
 from copy import copy
 from dataclasses import asdict
 from datetime import date
@@ -15,7 +14,7 @@ from dragoman.doctor.page import page
 from dragoman.doctor.tally import Report
 from dragoman.doctor.vocabulary import learn
 from dragoman.errors import InputError
-from dragoman.files import write_text
+from dragoman.files import write_json, write_text
 from dragoman.run import Run
 from dragoman.text.screening import Watch
 from dragoman.text.tokenizer import SentencePiece, Tokenizers, TooManyPieces
@@ -57,9 +56,8 @@ def learnt(train: Dataset, settings: SentencePiece, sample: int, notes: list[str
 
 def write(report: Report, folder: Path) -> None:
     """Both files, each of them whole or not at all."""
-    numbers = json.dumps(asdict(report), ensure_ascii=False, indent=1)
     written = page(report)
-    write_text(folder / NUMBERS, numbers + "\n")
+    write_json(folder / NUMBERS, asdict(report))
     write_text(folder / PAGE, written)
 
 

@@ -1,6 +1,5 @@
 """Scored translations of one test set against each other, by sacreBLEU's paired bootstrap (Koehn 2004)."""
 
-import json
 import logging
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -12,14 +11,14 @@ from sacrebleu.metrics.base import Signature
 from sacrebleu.significance import PairedTest
 
 from dragoman.errors import InputError
-from dragoman.evaluation.evaluate import HYPOTHESES, REFERENCE, SOURCE, read_scores
-from dragoman.evaluation.scores import BOOTSTRAP_SAMPLES, Score, check_lengths
+from dragoman.evaluation.evaluate import HYPOTHESES, REFERENCE, SOURCE, read_content, read_scores
+from dragoman.evaluation.scores import BOOTSTRAP_SAMPLES, UNSPACED, Score, check_lengths
 from dragoman.evaluation.tables import markdown
-from dragoman.files import write_text
+from dragoman.files import write_json
 from dragoman.run import SCORES
 from dragoman.text.lines import read_lines
 
-METRICS = {"BLEU": BLEU, "chrF2": CHRF, "TER": TER}
+METRICS = ("BLEU", "chrF2", "TER")
 CLOSE = 1e-6  # a score that is read again is the same to the last digit
 
 
@@ -72,13 +71,20 @@ def compare(folders: Sequence[str]) -> list[Compared]:
     logging.getLogger("sacrebleu").setLevel(logging.WARNING)  # it tells of each step
     test = PairedTest(
         [(str(one.folder), one.hypotheses) for one in scored],
-        {name: metric(references=[first.reference]) for name, metric in METRICS.items()},
+        dict(zip(METRICS, metrics(first), strict=True)),
         references=None,
         test_type="bs",
         n_samples=BOOTSTRAP_SAMPLES,
     )
     signatures, results = test()
     return [Compared(str(one.folder), differences(one, i, results, signatures)) for i, one in enumerate(scored)]
+
+
+def metrics(one: Scored) -> tuple[BLEU, CHRF, TER]:
+    """Those that made its scores."""
+    signature, references = str(one.scores["BLEU"].signature), [one.reference]
+    cut = next((name for name in UNSPACED.values() if f"|tok:{name}|" in signature), BLEU.TOKENIZER_DEFAULT)
+    return BLEU(tokenize=cut, references=references), CHRF(references=references), TER(references=references)
 
 
 def differences(one: Scored, index: int, results: dict[str, Any], signatures: dict[str, Signature]) -> list[Difference]:
@@ -101,7 +107,7 @@ def read_scored(folder: Path) -> Scored:
     if not path.is_file():
         raise InputError(f"{folder} holds no {SCORES}: give the folder of a finished run, or evaluate it first.")
     try:
-        scores = {one.name: one for one in read_scores(json.loads(path.read_text("utf-8")))}
+        scores = {one.name: one for one in read_scores(read_content(path))}
         known = {name: scores[name]._replace(value=float(scores[name].value)) for name in METRICS}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged; remove it and evaluate again.") from error
@@ -152,4 +158,4 @@ def table(found: Sequence[Compared]) -> list[str]:
 def write(found: Sequence[Compared], path: Path) -> None:
     """As JSON."""
     content = [{"folder": one.folder, "scores": [score._asdict() for score in one.scores]} for one in found]
-    write_text(path, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
+    write_json(path, content)

@@ -3,7 +3,6 @@
 Sennrich 2017. Accuracy by phenomenon, from forced scores; no search takes part.
 """
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 
 from dragoman.errors import InputError
 from dragoman.evaluation.forced import log_probabilities
-from dragoman.files import write_text
+from dragoman.files import write_json
 from dragoman.models import Seq2Seq
 from dragoman.run import Run
 from dragoman.text.lines import read_lines
@@ -55,7 +54,7 @@ def contrast_run(
         "accuracy": [one._asdict() for one in found],
         "items": [{**one._asdict(), "margin": margin} for one, margin in zip(items, margins, strict=True)],
     }
-    write_text((output or Path(run)) / RESULT, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+    write_json((output or Path(run)) / RESULT, content)
     return found
 
 

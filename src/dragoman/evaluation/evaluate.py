@@ -12,7 +12,7 @@ from dragoman.evaluation.lengths import Bucket, by_length, plot
 from dragoman.evaluation.moses import moses_bleu
 from dragoman.evaluation.scores import Score, score
 from dragoman.exported import Exported, opened
-from dragoman.files import write_text
+from dragoman.files import write_json, write_text
 from dragoman.run import SCORES, Run, build_search
 from dragoman.text.lines import read_parallel
 from dragoman.translator import Translator
@@ -34,7 +34,8 @@ def evaluate_run(
     """Score a run, or an ensemble of several, on its own test set or on two files, with its own search or another.
 
     The scores of all, and by the length of the source; with a language `moses`, `moses_bleu` too. Writes into `output`;
-    by default the run folder for its own test set, else a folder in it with the source's name.
+    by default the run folder for its own test set, else a folder in it with the source's name. InputError for what
+    cannot be read or scored, and where other scores are already in that folder.
     """
     folder = Path(run if isinstance(run, str) else run[0])
     first = opened(folder)
@@ -42,15 +43,31 @@ def evaluate_run(
         run, search=build_search(search) if search else None, device=device, batch_tokens=batch_tokens
     )
     pairs = pairs_to_score(first, source, reference)
-    output = output or (folder if source is None else folder / Path(source).name)
+    output = output or default_output(folder, source)
     facts = {"run": run, "source": source, "reference": reference, "search": search or first.config["search"]}
+    facts["test_sentences"] = None
+    language = (first.config.get("corpus") or {}).get("target_language")
     found = translated(translator, pairs)
-    buckets = by_length(translator, found.source, found.hypotheses, found.reference)
+    buckets = by_length(translator, found.source, found.hypotheses, found.reference, language)
     facts["by_length"] = [one._asdict() | {"bleu": one.bleu._asdict()} for one in buckets]
     further = [moses_bleu(found.hypotheses, found.reference, moses)] if moses else []
-    scores = write_scored(found, output, facts, further)
+    scores = write_scored(found, output, facts, language, further)
     plot(buckets, output / LENGTHS)
     return scores, buckets
+
+
+def default_output(run: Path, source: str | None) -> Path:
+    """The folder for the scores of a source, None for the run's own; InputError if something else is there."""
+    if source is None:
+        return run
+    folder = run / Path(source).name
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file, so it cannot hold scores: give a folder as `output=`.")
+    if (folder / SCORES).exists():
+        other = read_content(folder / SCORES).get("source")
+        if not isinstance(other, str) or Path(other).resolve() != Path(source).resolve():
+            raise InputError(f"{folder} holds the scores of {other}: give another folder as `output=`.")
+    return folder
 
 
 def pairs_to_score(run: Run | Exported, source: str | None, reference: str | None) -> list[tuple[str, str]]:
@@ -68,10 +85,14 @@ def pairs_to_score(run: Run | Exported, source: str | None, reference: str | Non
 
 
 def evaluate(
-    translator: Translator, pairs: Sequence[tuple[str, str]], output: Path, facts: dict[str, Any]
+    translator: Translator,
+    pairs: Sequence[tuple[str, str]],
+    output: Path,
+    facts: dict[str, Any],
+    language: str | None = None,
 ) -> list[Score]:
-    """Translates and scores, and writes both, with `facts`, into `output`."""
-    return write_scored(translated(translator, pairs), output, facts)
+    """Translates and scores, and writes both, with `facts`, into `output`; `language`: of the references."""
+    return write_scored(translated(translator, pairs), output, facts, language)
 
 
 class Translated(NamedTuple):
@@ -91,9 +112,11 @@ def translated(translator: Translator, pairs: Sequence[tuple[str, str]]) -> Tran
     return Translated(source, hypotheses, reference, time.perf_counter() - began)
 
 
-def write_scored(found: Translated, output: Path, facts: dict[str, Any], further: Sequence[Score] = ()) -> list[Score]:
+def write_scored(
+    found: Translated, output: Path, facts: dict[str, Any], language: str | None, further: Sequence[Score] = ()
+) -> list[Score]:
     """Writes source, hypotheses and reference, then scores.json with `facts` beside all scores, into `output`."""
-    scores = [*score(found.hypotheses, found.reference), *further]
+    scores = [*score(found.hypotheses, found.reference, language), *further]
     for name, lines in ((SOURCE, found.source), (HYPOTHESES, found.hypotheses), (REFERENCE, found.reference)):
         write_text(output / name, "".join(f"{line}\n" for line in lines))
     content = {
@@ -102,13 +125,22 @@ def write_scored(found: Translated, output: Path, facts: dict[str, Any], further
         "seconds": round(found.seconds, 1),
         **facts,
     }
-    write_text(output / SCORES, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
+    write_json(output / SCORES, content)
     return scores
 
 
 def one_line(text: str) -> str:
     """A table's cell may hold line feeds; a line of the files that are written may not."""
     return text.replace("\n", " ")
+
+
+def read_content(path: Path) -> dict[str, Any]:
+    """What a scores.json holds."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        return content if isinstance(content, dict) else {}
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is damaged; remove it and evaluate again.") from error
 
 
 def read_scores(content: dict[str, Any]) -> list[Score]:

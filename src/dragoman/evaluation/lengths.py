@@ -45,20 +45,27 @@ class Bucket(NamedTuple):
 
 
 def by_length(
-    translator: Translator, source: Sequence[str], hypotheses: Sequence[str], reference: Sequence[str]
+    translator: Translator,
+    source: Sequence[str],
+    hypotheses: Sequence[str],
+    reference: Sequence[str],
+    language: str | None = None,
 ) -> list[Bucket]:
-    """The buckets that hold any sentence; times are those of this machine, now."""
+    """The buckets that hold any sentence; times are those of this machine, now. `language`: of the references."""
     members: dict[int, list[int]] = {}
     for index, line in enumerate(source):
         words = len(line.split())
         if words:
             members.setdefault(min(words - 1, LAST) // STEP, []).append(index)
     translator([source[found[0]] for found in members.values()])  # to warm up
-    return [_bucket(translator, number, [[side[i] for i in chosen] for side in (source, hypotheses, reference)])
-            for number, chosen in sorted(members.items())]  # fmt: skip
+    sides = (source, hypotheses, reference)
+    return [
+        _bucket(translator, number, [[side[i] for i in chosen] for side in sides], language)
+        for number, chosen in sorted(members.items())
+    ]
 
 
-def _bucket(translator: Translator, number: int, sides: list[list[str]]) -> Bucket:
+def _bucket(translator: Translator, number: int, sides: list[list[str]], language: str | None) -> Bucket:
     source, hypotheses, reference = sides
     sample = source[:: max(1, len(source) // SAMPLE)][:SAMPLE]
     alone = [timed(translator, [line])[0] for line in sample]
@@ -71,7 +78,7 @@ def _bucket(translator: Translator, number: int, sides: list[list[str]]) -> Buck
         low=number * STEP + 1,
         high=None if number * STEP >= LAST else (number + 1) * STEP,
         sentences=len(source),
-        bleu=interval_bleu(hypotheses, reference),
+        bleu=interval_bleu(hypotheses, reference, language),
         seconds=statistics.median(alone),
         tokens_per_second=sum(len(ids) + 1 for ids in targets) / together,
         cache_bytes=round(statistics.mean(cached)) if cached else None,

@@ -1,5 +1,6 @@
 """BLEU, chrF and TER by sacreBLEU, never a number without its signature."""
 
+import re
 from typing import Any, NamedTuple
 
 from sacrebleu.metrics import BLEU, CHRF, TER
@@ -7,10 +8,14 @@ from sacrebleu.metrics import BLEU, CHRF, TER
 from dragoman.errors import InputError
 
 BOOTSTRAP_SAMPLES = 1000  # what the `sacrebleu --confidence` command line takes
+UNSPACED = {"zh": "zh", "ja": "char", "th": "char", "lo": "char", "km": "char", "my": "char"}  # → how BLEU cuts them
 
 
 class Score(NamedTuple):
-    """A value with what it takes to get it again, and the bounds of its bootstrap 95 % interval."""
+    """A value with what it takes to get it again, and the bounds of its bootstrap 95 % interval.
+
+    BLEU and chrF2 lie between 0 and 100; TER begins at 0, has no end, and the lower it is the better.
+    """
 
     name: str
     value: float
@@ -22,8 +27,10 @@ class Score(NamedTuple):
         return f"{self.name:5} {self.value:6.2f}  [{self.low:.2f}, {self.high:.2f}]  {self.signature}"
 
 
-def score(hypotheses: list[str], references: list[str]) -> list[Score]:
+def score(hypotheses: list[str], references: list[str], language: str | None = None) -> list[Score]:
     """Corpus BLEU, chrF2 and TER with intervals: the numbers of `sacrebleu -m bleu chrf ter --confidence`.
+
+    `language`: of the references; BLEU cuts those that put no spaces between words as its signature says, `-tok zh`.
 
     An interval is cut where a score ends: at 0, and at 100 but for TER, which has no end.
     Post 2018; Koehn 2004 for the intervals. InputError where the lists differ in length or are empty.
@@ -31,13 +38,18 @@ def score(hypotheses: list[str], references: list[str]) -> list[Score]:
     check_lengths(hypotheses, references)
     # As the command line reads its files.
     hypotheses, references = ([line.rstrip() for line in lines] for lines in (hypotheses, references))
-    return [measured(metric, hypotheses, references) for metric in (BLEU(), CHRF(), TER())]
+    return [measured(metric, hypotheses, references) for metric in (bleu_of(language), CHRF(), TER())]
 
 
-def interval_bleu(hypotheses: list[str], references: list[str]) -> Score:
+def interval_bleu(hypotheses: list[str], references: list[str], language: str | None = None) -> Score:
     """Corpus BLEU with its interval."""
     check_lengths(hypotheses, references)
-    return measured(BLEU(), hypotheses, references)
+    return measured(bleu_of(language), hypotheses, references)
+
+
+def bleu_of(language: str | None) -> BLEU:
+    """sacreBLEU's default, but where words are not told apart by spaces."""
+    return BLEU(tokenize=UNSPACED.get(re.split("[-_]", language or "")[0].lower(), BLEU.TOKENIZER_DEFAULT))
 
 
 def measured(metric: Any, hypotheses: list[str], references: list[str]) -> Score:
@@ -65,10 +77,10 @@ def in_floats(metric: Any) -> Any:
     return metric
 
 
-def bleu(hypotheses: list[str], references: list[str]) -> float:
+def bleu(hypotheses: list[str], references: list[str], language: str | None = None) -> float:
     """Corpus BLEU alone, for watching a training."""
     check_lengths(hypotheses, references)
-    return BLEU().corpus_score(hypotheses, [references]).score
+    return bleu_of(language).corpus_score(hypotheses, [references]).score
 
 
 def check_lengths(hypotheses: list[str], references: list[str]) -> None:

@@ -1,6 +1,5 @@
 """What the runs of a sweep scored, as one table: mean and deviation over the seeds of whatever else was swept."""
 
-import json
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any, NamedTuple
 
 from dragoman.evaluation.scores import Score
 from dragoman.evaluation.tables import markdown
-from dragoman.files import write_text
+from dragoman.files import write_json, write_text
 
 SEED = "seed"
 TABLE, DATA = "sweep.md", "sweep.json"
@@ -118,7 +117,7 @@ class Sweep:
     def write(self, folder: Path) -> None:
         """Table and content, each whole or not at all."""
         write_text(folder / TABLE, "\n".join(self.table()) + "\n")
-        write_text(folder / DATA, json.dumps(self.content(), ensure_ascii=False, indent=2) + "\n")
+        write_json(folder / DATA, self.content())
 
 
 def distinct(items: Iterable[str]) -> list[str]:

@@ -1,6 +1,5 @@
 """The whole road: read a run, write it for another engine, let both translate its test set, tell what that cost."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ from dragoman.errors import InputError
 from dragoman.evaluation.evaluate import one_line, pairs_to_score
 from dragoman.export.compare import Contestant, Row, compared
 from dragoman.exported import CTRANSLATE2, HUGGINGFACE, WEIGHTS, beam_settings, digest, write_card
-from dragoman.files import new_folder, write_text
+from dragoman.files import new_folder, write_json
 from dragoman.run import Run, build_search
 from dragoman.translator import Translator, check_positive, find_device
 
@@ -60,7 +59,7 @@ def export_run(
         rows = compared(contestants, [(one_line(source), one_line(target)) for source, target in pairs])
         facts = {"run": run, "to": to, "quantization": quantization, "search": settings, "sentences": len(pairs)}
         report = facts | {"engines": [row._asdict() | {"bleu": row.bleu._asdict()} for row in rows]}
-        write_text(unfinished / REPORT, json.dumps(report, ensure_ascii=False, indent=2) + "\n")
+        write_json(unfinished / REPORT, report)
     return folder, rows
 
 

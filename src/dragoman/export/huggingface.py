@@ -6,7 +6,6 @@ the name is that of its first use, the arithmetic is ours. (M2M100 is pre-norm t
 Shapes: D model width.
 """
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +40,7 @@ from dragoman.export.parts import (
 )
 from dragoman.exported import HUGGINGFACE as NAME
 from dragoman.exported import all_pieces, beam_settings
-from dragoman.files import write_bytes, write_text
+from dragoman.files import write_bytes, write_json
 from dragoman.ids import BOS, EOS, PAD, UNK
 from dragoman.models import Seq2Seq, Transformer
 from dragoman.models.transformer import DecoderLayer, EncoderLayer
@@ -217,7 +216,3 @@ def write_tokenizer(tokenizers: Tokenizers, folder: Path, max_length: int) -> No
         "clean_up_tokenization_spaces": False,
     }
     write_json(folder / "tokenizer_config.json", config)
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    write_text(path, json.dumps(content, ensure_ascii=False, indent=2) + "\n")

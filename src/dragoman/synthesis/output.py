@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dragoman.errors import InputError
-from dragoman.files import write_text
+from dragoman.files import write_json
 from dragoman.run import differences
 from dragoman.text.packing import SUFFIXES, pack
 
@@ -106,7 +106,7 @@ class Output:
 
     def _write(self, record: Record) -> None:
         self.record = record
-        write_text(self.place, json.dumps(record._asdict(), ensure_ascii=False, indent=2) + "\n")
+        write_json(self.place, record._asdict())
 
 
 def append(path: Path, lines: list[str], packing: str) -> int:

@@ -45,7 +45,7 @@ def find_budget(config: dict[str, Any], folder: Path, make_task: Callable[[], Tr
         del trial
     free()
     torch._dynamo.reset()
-    log.info("`data.batch_tokens: auto`: %s tokens fit, with a tenth of the memory to spare", f"{found:,}")
+    log.info("`data.batch_tokens: auto`: %s tokens, a tenth less than fit", f"{found:,}")
     return found
 
 

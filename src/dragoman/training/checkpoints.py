@@ -19,10 +19,23 @@ from torch import Tensor
 from dragoman.errors import InputError, Stopped
 from dragoman.run import BEST, LAST, PREVIOUS
 from dragoman.tensors import Damaged, read_tensors, write_tensors
+from dragoman.training.early_stopping import has_stopped
 from dragoman.training.processes import agreed
 from dragoman.weights import read_weights, write_weights
 
 log = logging.getLogger("dragoman")
+
+
+class Last(NamedTuple):
+    """The newest checkpoint that a run can go on from: its file, the steps behind it, whether it had stopped early."""
+
+    path: Path
+    step: int
+    stopped: bool
+
+    def reaches(self, max_steps: int) -> bool:
+        """Whether nothing is left to train; the last but one leaves what the last one held, to be trained again."""
+        return self.path.name == LAST and (self.stopped or self.step >= max_steps)
 
 
 class Kept(NamedTuple):
@@ -176,8 +189,8 @@ class CheckedFiles(CheckpointIO):
         Path(path).unlink(missing_ok=True)
 
 
-def last_whole(folder: Path) -> tuple[Path, int] | None:
-    """The newest checkpoint that a run can go on from and the steps behind it; a damaged one is told and passed over.
+def last_whole(folder: Path) -> Last | None:
+    """The newest checkpoint that a run can go on from; a damaged one is told and passed over.
 
     InputError if there is none but damaged ones.
     """
@@ -185,7 +198,8 @@ def last_whole(folder: Path) -> tuple[Path, int] | None:
     for path in (folder / LAST, folder / PREVIOUS):
         try:
             if path.exists():
-                return path, read_tensors(path)["global_step"]
+                content = read_tensors(path)
+                return Last(path, content["global_step"], has_stopped(content["callbacks"]))
         except Damaged:
             damaged.append(path.name)
             log.warning("%s is damaged: looking for the one before it", path)

@@ -10,7 +10,6 @@ import torch
 from dragoman.build import build
 from dragoman.data.module import TranslationData
 from dragoman.errors import InputError
-from dragoman.evaluation.scores import bleu
 from dragoman.models import Seq2Seq
 from dragoman.run import LAST
 from dragoman.tensors import read_tensors
@@ -33,11 +32,12 @@ def fit(config: dict[str, Any], folder: Path, data: TranslationData, task: Trans
     model = task.model
     checked = first_sentences(data.splits.validation, config["validation"]["sentences"])
     translator = Translator(model, data.tokenizers, build(config["validation"]["search"], path="validation.search"))
-    callbacks = [waiting(callback, folder) for callback in build(config["callbacks"], path="callbacks").values()]
+    callbacks = parts(config, "callbacks", folder)
     checkpoints = next(callback for callback in callbacks if isinstance(callback, Checkpoints))
     callbacks.sort(key=lambda callback: callback is checkpoints)  # last, so that it saves what the others concluded
     provenance = Provenance(folder, {"seed": config["seed"], "data": data.fingerprints()})
-    watching = [ScoreTranslations(translator, *checked), provenance, *callbacks, StopOnSignal()]
+    language = config["corpus"].get("target_language")
+    watching = [ScoreTranslations(translator, *checked, language), provenance, *callbacks, StopOnSignal()]
     trainer = make_trainer(config, folder, watching)
     try:
         trainer.fit(task, data, ckpt_path=last, weights_only=True)
@@ -50,9 +50,9 @@ def fit(config: dict[str, Any], folder: Path, data: TranslationData, task: Trans
             raise InputError(told_of_memory(config, folder, callbacks)) from error
         raise
     if trainer.is_global_zero:
-        whole = whole_model(config, folder, model).eval()
-        scorer = Translator(whole, data.tokenizers, translator.search)
-        checkpoints.finish(whole, lambda: bleu(scorer(checked[0]), checked[1]))
+        whole = whole_model(config, folder, model).eval().to(trainer.strategy.root_device)  # which training has left
+        scorer = ScoreTranslations(Translator(whole, data.tokenizers, translator.search), *checked, language)
+        checkpoints.finish(whole, scorer.of_all)
 
 
 def whole_model(config: dict[str, Any], folder: Path, model: Seq2Seq) -> Seq2Seq:
@@ -73,7 +73,7 @@ def make_trainer(config: dict[str, Any], folder: Path, callbacks: Sequence[L.Cal
     made: L.Trainer = build(settings, path="trainer")(
         default_root_dir=folder,
         callbacks=list(callbacks),
-        logger=[Forgiving(waiting(one, folder)) for one in build(config["logger"], path="logger").values()],
+        logger=[Forgiving(logger) for logger in parts(config, "logger", folder)],
         plugins=[CheckedFiles()],
         max_epochs=-1,  # the stream of batches has no end; steps are what is counted
         check_val_every_n_epoch=None,
@@ -91,7 +91,10 @@ def told_of_memory(config: dict[str, Any], folder: Path, callbacks: Sequence[L.C
     guard = next((one for one in callbacks if isinstance(one, Guard)), None)
     shapes = guard.shapes() if guard else "a batch"
     data = config["data"]
-    lower = f"lower `data.batch_tokens` ({data['batch_tokens']}) or `data.max_length` ({data['max_length']})"
+    lower = (
+        f"lower `data.batch_tokens` ({data['batch_tokens']}) or `data.max_length` ({data['max_length']}), or take"
+        " loss=fused,"
+    )
     told = f"Memory does not suffice for {shapes}: {lower} under another `name=`"
     if not (folder / LAST).exists():
         return f"{told}; no step was taken yet."
@@ -107,6 +110,7 @@ def first_sentences(text: Any, count: int | None) -> tuple[list[str], list[str]]
     return list(part["source"]), list(part["target"])
 
 
-def waiting(thing: Any, folder: Path) -> Any:
-    """What was left partial waits for the run folder."""
-    return thing(folder=folder) if callable(thing) else thing
+def parts(config: dict[str, Any], key: str, folder: Path) -> list[Any]:
+    """Callbacks or loggers by name, but for those that are null; what was left partial waits for the run folder."""
+    made = [one for one in build(config[key], path=key).values() if one is not None]
+    return [one(folder=folder) if callable(one) else one for one in made]

@@ -1,6 +1,5 @@
 """Steps that would spoil the weights: left out, counted, written down; beyond a number of them training stops."""
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from dragoman.data.batch import Batch
 from dragoman.errors import InputError
-from dragoman.files import write_text
+from dragoman.files import write_json
 from dragoman.training.checkpoints import at_step
 from dragoman.training.processes import is_first
 
@@ -36,10 +35,18 @@ class Guard(L.Callback):
         self.gathering: list[Batch] = []
 
     def state_dict(self) -> dict[str, Any]:
-        return {"dropped": self.dropped}
+        return {"dropped": self.dropped + sum(int(unsound) for _, _, unsound in self.recent)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.dropped = state_dict["dropped"]
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: Any) -> None:
+        if self.dropped > self.drops:
+            raise InputError(f"{self.dropped} steps were left out: {self.advice()}.")
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: Any) -> None:
+        if self.recent:
+            self._look(trainer)
 
     def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Batch, batch_idx: int) -> None:
         self.gathering.append(batch)
@@ -64,18 +71,22 @@ class Guard(L.Callback):
         self.dropped += 1
         path = self.folder / f"unsound-step-{step}.json"
         if is_first():
-            write_text(path, json.dumps(readable(trainer, batches), ensure_ascii=False, indent=1))
+            write_json(path, readable(trainer, batches))
         limit = trainer.lightning_module.highest_loss
         what = (
             f"The loss or the gradient of step {step:,} is not a number, or too large (`highest_loss`: {limit} nats per"
             f" token); its sentences are in {path}"
         )
         if self.dropped > self.drops:
-            raise InputError(
-                f"{what}: lower `optimizer.lr`, lengthen `schedule.warmup_steps`, take trainer.precision=32-true, or"
-                f" allow more such steps to be left out (`callbacks.guard.drops`, {self.drops})."
-            )
+            raise InputError(f"{what}: {self.advice()}.")
         log.warning("%s. It was left out, as %d of at most %d.", what, self.dropped, self.drops)
+
+    def advice(self) -> str:
+        """What makes another run, which may begin from this one, and what lets this one go on."""
+        return (
+            "under another `name=` lower `optimizer.lr`, lengthen `schedule.warmup_steps` or take"
+            f" trainer.precision=32-true, or allow more such steps here (`callbacks.guard.drops`, {self.drops})"
+        )
 
     def shapes(self) -> str:
         """Of the batch that is being computed."""

@@ -1,6 +1,22 @@
 """Which number format to train in, where the user leaves it to us."""
 
+from pathlib import Path
+from typing import Any
+
 import torch
+
+from dragoman.run import Run, is_begun
+
+AUTO = "auto"
+
+
+def settle_precision(config: dict[str, Any], folder: Path) -> None:
+    """A run that was begun keeps the number format that it found: on another machine it is still the same run."""
+    trainer = config["trainer"]
+    begun = (Run(folder).config.get("trainer") or {}).get("precision") if is_begun(folder) else None
+    if trainer["precision"] == AUTO and begun:
+        trainer["precision"] = begun
+    trainer["precision"] = best_precision(trainer["precision"], trainer["accelerator"])
 
 
 def best_precision(asked: str, accelerator: str) -> str:
@@ -8,9 +24,9 @@ def best_precision(asked: str, accelerator: str) -> str:
 
     fp16 needs loss scaling and wins nothing over bf16 where there is bf16, so it is never chosen for anybody.
     """
-    if asked != "auto":
+    if asked != AUTO:
         return asked
-    has_bf16 = torch.cuda.is_bf16_supported() if on_gpu(accelerator) else cpu_has_bf16()
+    has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu(accelerator) else cpu_has_bf16()
     return "bf16-mixed" if has_bf16 else "32-true"
 
 

@@ -62,6 +62,9 @@ def gathered(place: Any, value: Any) -> list[Any]:
 
 def agreed(trainer: L.Trainer, wish: bool) -> bool:
     """Whether a process wishes it; asked at an optimizer step. Several processes ask each other now and then."""
-    if trainer.world_size == 1:
-        return wish
-    return trainer.global_step % AGREED_EVERY == 0 and trainer.strategy.reduce_boolean_decision(wish, all=False)
+    return (trainer.world_size == 1 or trainer.global_step % AGREED_EVERY == 0) and wished(trainer, wish)
+
+
+def wished(trainer: L.Trainer, wish: bool) -> bool:
+    """Whether any process wishes it: a wait for the slowest of several."""
+    return wish if trainer.world_size == 1 else trainer.strategy.reduce_boolean_decision(wish, all=False)

@@ -20,7 +20,7 @@ from dragoman.training.precision import number_format
 
 log = logging.getLogger("dragoman")
 
-HEARTBEAT = 45.0  # seconds without a line in a log before a step has one all the same
+HEARTBEAT = 45.0  # seconds without a line before a step has one all the same: sooner than `heartbeat`, which knows less
 
 
 class ShowProgress(L.Callback):
@@ -51,6 +51,7 @@ class ShowProgress(L.Callback):
         self.kernels: dict[Any, set[str]] | None = None
         self.began = self.last_line = self.window_began = time.perf_counter()
         self.first_step, self.paused = trainer.global_step, 0.0
+        self.earlier_tokens = float(pl_module.past_sums[1])  # of the steps before a stop that are not yet told
         self.work = None
         if isinstance(pl_module.model, Transformer):
             self.work = Work(pl_module.model, pl_module.device, number_format(trainer.precision))
@@ -95,7 +96,8 @@ class ShowProgress(L.Callback):
         now = time.perf_counter()
         loss, tokens = pl_module.take_sums()
         elapsed = now - self.window_began - self.paused
-        speed, self.window_began, self.paused = tokens / elapsed, now, 0.0
+        speed = (tokens - self.earlier_tokens) / elapsed
+        self.window_began, self.paused, self.earlier_tokens = now, 0.0, 0.0
         metrics = {"train_loss": loss / max(1.0, tokens), "learning_rate": self.rate, "tokens_per_second": speed}
         metrics["gradient_norm"] = pl_module.gradient_norm.item()
         pace = f"{speed:,.0f} tokens/s"

@@ -13,7 +13,7 @@ from typing import Any
 import lightning as L
 import torch
 
-from dragoman.files import write_text
+from dragoman.files import write_json
 from dragoman.machine import peak_memory, processor
 
 PROVENANCE = "provenance.json"
@@ -64,7 +64,7 @@ class Provenance(L.Callback):
         if trainer.strategy.root_device.type == "cuda":
             self.start |= {"peak_gpu_bytes": torch.cuda.max_memory_allocated()}
         content = self.facts | done | {"starts": [*self.earlier, self.start]}
-        write_text(self.path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+        write_json(self.path, content)
 
 
 def read_provenance(path: Path) -> dict[str, Any]:

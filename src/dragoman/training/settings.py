@@ -12,14 +12,17 @@ from dragoman.build import build
 from dragoman.errors import InputError
 from dragoman.text.screening import make_rules
 from dragoman.training.budget import AUTO
+from dragoman.training.checkpoints import Checkpoints
 from dragoman.training.compiled import backends
+from dragoman.training.fit import parts
 from dragoman.training.transfer import freeze
 
-# Numbers that no constructor looks at: key → lowest and highest value. Whole ones but for label smoothing.
+# Numbers that no constructor looks at: key → lowest and highest value. Whole ones but for FRACTIONS.
 RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**32 - 1),
     "num_workers": (0, math.inf),
     "label_smoothing": (0, 1),
+    "highest_loss": (0, math.inf),
     "validation.sentences": (1, math.inf),
     "test_sentences": (1, math.inf),
     "data.batch_tokens": (1, math.inf),
@@ -27,9 +30,12 @@ RANGES: dict[str, tuple[float, float]] = {
     "trainer.max_steps": (1, math.inf),
     "trainer.val_check_interval": (1, math.inf),
     "trainer.accumulate_grad_batches": (1, math.inf),
+    "trainer.gradient_clip_val": (0, math.inf),
 }
 MONITORS = ("bleu", "validation_loss")
-FRACTIONS, MAY_BE_NULL = ("label_smoothing",), ("validation.sentences", "test_sentences")
+FRACTIONS = ("label_smoothing", "highest_loss", "trainer.gradient_clip_val")
+MAY_BE_NULL = ("validation.sentences", "test_sentences", "trainer.gradient_clip_val")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true")
 
 
 def check_settings(config: dict[str, Any], folder: Path) -> None:
@@ -51,12 +57,29 @@ def check_settings(config: dict[str, Any], folder: Path) -> None:
     make_rules(config["cleaning"])
     check_lengths(config)
     check_model(config)
-    for callback in build(config["callbacks"], path="callbacks").values():
-        monitor = getattr(callback(folder=folder) if callable(callback) else callback, "monitor", "bleu")
+    check_callbacks(parts(config, "callbacks", folder))
+    check_trainer(config["trainer"])
+
+
+def check_callbacks(callbacks: list[Any]) -> None:
+    """What they watch must be there; without checkpoints nothing would be kept."""
+    for monitor in (getattr(callback, "monitor", "bleu") for callback in callbacks):
         if monitor not in MONITORS:
             raise InputError(f"callbacks: `monitor` ({monitor}) must be one of {', '.join(MONITORS)}.")
+    if not any(isinstance(callback, Checkpoints) for callback in callbacks):
+        raise InputError("callbacks: `checkpoints` must stay, since without it no weights would be kept.")
+
+
+def check_trainer(trainer: dict[str, Any]) -> None:
+    """Lightning's settings, of which ours can serve fewer."""
+    if trainer["precision"] not in PRECISIONS:
+        raise InputError(
+            f"`trainer.precision` ({trainer['precision']}) must be auto or one of {', '.join(PRECISIONS)}."
+        )
+    if trainer.get("gradient_clip_algorithm", "norm") != "norm":
+        raise InputError("`trainer.gradient_clip_algorithm` must be norm: gradients are clipped by their norm alone.")
     try:
-        build(config["trainer"], path="trainer")(max_epochs=-1, logger=False, enable_checkpointing=False)
+        build(trainer, path="trainer")(max_epochs=-1, logger=False, enable_checkpointing=False)
     except MisconfigurationException as error:
         raise InputError(f"trainer: {' '.join(str(error).split())}") from error
 
@@ -99,6 +122,11 @@ def check_lengths(config: dict[str, Any]) -> None:
     for key, length in lengths.items():
         if length > reach:
             raise InputError(f"`{key}` ({length}) must not exceed `model.max_length` ({reach}).")
+    budget, longest = config["data"]["batch_tokens"], config["data"]["max_length"]
+    if budget != AUTO and budget < longest:
+        raise InputError(
+            f"`data.batch_tokens` ({budget}) must hold a sentence of `data.max_length` ({longest}) tokens."
+        )
 
 
 def value_of(config: dict[str, Any], key: str) -> Any:

@@ -9,7 +9,7 @@ import lightning as L
 
 from dragoman.errors import Stopped
 from dragoman.training.checkpoints import at_step, validation_follows
-from dragoman.training.processes import agreed
+from dragoman.training.processes import agreed, wished
 
 log = logging.getLogger("dragoman")
 
@@ -51,11 +51,12 @@ class StopOnSignal(L.Callback):
         self._stop_validating(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._stop_validating(trainer)
+        if goes_on(trainer) and wished(trainer, self.asked is not None):
+            self._stop(trainer)
 
     def _stop_validating(self, trainer: L.Trainer) -> None:
-        """Several processes finish it first, and so does a training that has no step left to go on with."""
-        if self.asked is not None and trainer.world_size == 1 and trainer.global_step < trainer.max_steps:
+        """Several processes, which are not at the same batch, finish it first."""
+        if trainer.world_size == 1 and goes_on(trainer) and self.asked is not None:
             self._stop(trainer)
 
     def _stop(self, trainer: L.Trainer) -> None:
@@ -68,3 +69,8 @@ class StopOnSignal(L.Callback):
         for number, handler in self.before.items():
             signal.signal(number, handler)
         self.before = {}
+
+
+def goes_on(trainer: L.Trainer) -> bool:
+    """Whether a step is left: without one, a training ends by itself sooner than by a signal."""
+    return trainer.global_step < trainer.max_steps and not trainer.should_stop

@@ -30,7 +30,8 @@ class TranslationTask(L.LightningModule):
     The loss of an optimizer step is the mean over all of its target tokens, whatever batches and processes they came
     in: `training_step` returns sums, and the gradients are divided once, just before clipping. Randomness is a function
     of (seed, batch, rank), so a resumed run is the uninterrupted one. A step whose gradient is not finite, or whose
-    loss is above `highest_loss` (nats per token), changes nothing, in any process.
+    loss is above `highest_loss` (nats per token), changes nothing, in any process; in fp16 the loss scaler decides, by
+    the gradient alone.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class TranslationTask(L.LightningModule):
         loss, tokens = sums[0], sums[1].clamp(min=1)
         factor = self.trainer.accumulate_grad_batches * self.trainer.world_size / tokens
         torch._foreach_mul_([p.grad for p in self.parameters() if p.grad is not None], factor)
-        self.unsound = ~(loss <= self.highest_loss * tokens)
+        self.unsound = ~torch.isfinite(loss) if scaler else ~(loss <= self.highest_loss * tokens)
         self.past_sums = self.past_sums.to(sums.device) + torch.where(self.unsound, 0.0, sums)
         self.total_tokens = self.total_tokens.to(sums.device) + sums[1]
         self.step_sums = torch.zeros_like(self.step_sums)

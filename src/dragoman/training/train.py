@@ -25,7 +25,7 @@ from dragoman.training.budget import AUTO, find_budget, settle_budget
 from dragoman.training.checkpoints import last_whole
 from dragoman.training.compiled import compile_parts
 from dragoman.training.fit import first_sentences, fit
-from dragoman.training.precision import best_precision
+from dragoman.training.precision import settle_precision
 from dragoman.training.processes import is_first, launch, one_then_all
 from dragoman.training.settings import check_settings
 from dragoman.training.task import TranslationTask
@@ -48,12 +48,14 @@ class Prepared(NamedTuple):
 def train(config: dict[str, Any], folder: Path) -> list[Score]:
     """Train to `trainer.max_steps`, or go on to it, then score the test set; returns the scores.
 
+    What `config` leaves to us (`auto`, or what another run decides) is written into it.
+
     A run that is finished is not trained again, its scores are returned. InputError for whatever the user can mend,
     among it a folder that holds a run of another identity. Of several processes the first alone scores, and the others
     return nothing.
     """
     quiet_lightning()
-    config["trainer"]["precision"] = best_precision(config["trainer"]["precision"], config["trainer"]["accelerator"])
+    settle_precision(config, folder)
     take_over(config, folder)
     settle_budget(config, folder)
     check_settings(config, folder)
@@ -71,15 +73,21 @@ def prepare(config: dict[str, Any], folder: Path, until_the_end: ExitStack) -> P
     run = open_run(folder, config)
     last = last_whole(folder)  # here: a damaged one is found before anything changes
     scores = run.scores() if run else None
-    whole = last is None or last[0].name == LAST  # else what the newest checkpoint held is trained again
-    if run and scores and whole and config["trainer"]["max_steps"] <= run.config["trainer"]["max_steps"]:
-        log.info("%s is finished; a larger `trainer.max_steps` alone trains it further", folder)
-        warn_of_changes(run, config)
-        return read_scores(scores)
+    if run and scores and (last is None or last.reaches(config["trainer"]["max_steps"])):
+        further = (
+            "it stopped early" if last and last.stopped else "a larger `trainer.max_steps` alone trains it further"
+        )
+        log.info("%s is finished; %s", folder, further)
+        found = read_scores(scores)
+        warn_of_changes(run, scores, config)
+        return found
     if last:
-        log.info("going on from step %s", f"{last[1]:,}")
+        log.info("going on from step %s", f"{last.step:,}")
     elif (folder / BEST).exists():
         log.warning("%s holds weights, but neither %s nor %s to go on from: trained anew", folder, LAST, PREVIOUS)
+    total, end = config["schedule"].get("total_steps"), config["trainer"]["max_steps"]
+    if total not in (None, end):
+        log.info("training ends at step %s; the schedule spans %s (`max_steps`)", f"{end:,}", f"{total:,}")
     L.seed_everything(config["seed"], workers=True, verbose=False)
     if is_first():
         check_alone_in(folder)
@@ -106,13 +114,13 @@ def prepare(config: dict[str, Any], folder: Path, until_the_end: ExitStack) -> P
         if rejected:
             hand_over(rejected, folder)
         (folder / SCORES).unlink(missing_ok=True)  # of the weights that are about to change
-    return Prepared(data, task, last[0] if last else None)
+    return Prepared(data, task, last.path if last else None)
 
 
-def warn_of_changes(run: Run, config: dict[str, Any]) -> None:
+def warn_of_changes(run: Run, scores: dict[str, Any], config: dict[str, Any]) -> None:
     """The scores of a finished run are those of the settings that it was scored with."""
-    then, now = ({key: one.get(key) for key in SCORED_WITH} for one in (run.config, config))
-    if different := differences(then, now):
+    then = {key: scores.get(key, run.config.get(key)) for key in SCORED_WITH}
+    if different := differences(then, {key: config[key] for key in SCORED_WITH}):
         log.warning(
             "It was scored with other settings (%s): scripts/evaluate.py run=%s scores it anew",
             *(told(different), run.folder),
@@ -142,8 +150,9 @@ def score_run(folder: Path, splits: Splits, config: dict[str, Any]) -> list[Scor
     """Translate the test set with the weights that are kept, as `evaluate.py` would, and write the scores."""
     source, reference = first_sentences(splits.test, config["test_sentences"])
     log.info("translating the test set (%s sentences)", f"{len(source):,}")
-    facts = {"run": str(folder), "source": None, "reference": None, "search": config["search"]}
-    return evaluate(Translator.load(folder), list(zip(source, reference, strict=True)), folder, facts)
+    facts = {"run": str(folder), "source": None, "reference": None} | {key: config[key] for key in SCORED_WITH}
+    language = config["corpus"].get("target_language")
+    return evaluate(Translator.load(folder), list(zip(source, reference, strict=True)), folder, facts, language)
 
 
 def quiet_lightning() -> None:
