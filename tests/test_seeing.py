@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 import torch
 
+from dragoman.alignment import align
 from dragoman.data.batch import collate
 from dragoman.evaluation.contrastive import Accuracy, accuracies, log_margins
 from dragoman.evaluation.forced import log_probabilities
@@ -31,6 +32,9 @@ class Letters:
     def pieces(self, ids):
         return [("▁" if i % 3 == 0 else "") + chr(i - 4 + ord("a")) for i in ids]
 
+    def decoded_words(self, ids):
+        return list(range(len(ids)))
+
 
 class Both:
     source = target = Letters()
@@ -50,6 +54,18 @@ def test_every_model_can_be_drawn(name):
         torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:3]), rtol=1e-4, atol=1e-4)
         assert torch.isfinite(weights).all()
     assert found["cross"][0].labels[-1] == found["cross"][1].labels[-1] == "</s>"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_without_attention_are_aligned_to_nothing_and_all_others_word_by_word(name):
+    """Where all the weight is on EOS, which is no word, any pair would be invented."""
+    source, target = Letters().encode("abcde"), Letters().encode("hgf")
+    pairs = align(MODELS[name](), Both, source, [2, 2, 3, 4, 5], target)
+    if name in ("Transformer fixed", "gru", "lstm"):
+        assert pairs == []
+    else:
+        assert [word for _, word in pairs] == [0, 1, 2]
+        assert {word for word, _ in pairs} <= {2, 3, 4, 5}
 
 
 def test_what_is_drawn_is_what_the_model_computes_with():
