@@ -197,6 +197,12 @@ def test_limits_stop_at_what_the_model_can_hold():
     assert {len(found[0].ids) + 1 for found in beam(3, length_extra=20)(one, src)} == {10}
 
 
+def test_at_a_limit_of_one_token_a_beam_finds_the_empty_hypothesis_alone():
+    src, nothing = sources(3), {"length_ratio": 0.0, "length_extra": 1}
+    assert [[h.ids for h in found] for found in beam(4, nbest=4, **nothing)(model(), src)] == [[[]]] * 3
+    assert [[h.ids for h in found] for found in sampling(nbest=4, **nothing)(model(), src)] == [[[]] * 4] * 3
+
+
 def narrowed(probabilities: list[float], temperature=1.0, top_k=0, top_p=1.0) -> dict[int, float]:
     """What each token that may be drawn is drawn with, the likeliest first: by hand, token after token."""
     weights = {token: p ** (1 / temperature) for token, p in enumerate(probabilities) if p > 0}

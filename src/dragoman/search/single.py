@@ -72,7 +72,7 @@ def group(rows: list[Item], sentence: int, size: int) -> list[Item]:
 
 
 class Greedy(Single):
-    """The most probable next token, always."""
+    """The most probable next token, always. It has the settings, and the ValueErrors, of every `Search`."""
 
     def pick(self, log_probs_RV: Tensor, draws: list[random.Random]) -> Tensor:
         return best(log_probs_RV, 1)[1][:, 0]
@@ -83,6 +83,9 @@ class Sampling(Single):
 
     0 switches `top_k` off, 1.0 switches `top_p` off (Holtzman et al. 2020, section 3.1). `nbest` samples are drawn per
     sentence. A sentence's samples depend on (`seed`, its ids) alone, not on its neighbours in the batch.
+
+    ValueError unless 1e-6 ≤ `temperature` ≤ 1e6, 0 ≤ `top_k`, 0 < `top_p` ≤ 1 and 1 ≤ `nbest` ≤ 10,000, and where
+    `Search` says so.
     """
 
     def __init__(
