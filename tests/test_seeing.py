@@ -7,15 +7,18 @@ from collections import Counter
 import pytest
 import torch
 
+from dragoman.alignment import align
+from dragoman.attention import record
 from dragoman.data.batch import collate
 from dragoman.evaluation.contrastive import Accuracy, accuracies, log_margins
 from dragoman.evaluation.forced import log_probabilities
 from dragoman.evaluation.heatmaps import Map, Tokens, attention_maps, chosen, draw, in_text, merged, tokens
 from dragoman.ids import BOS, EOS
+from dragoman.search import Beam
 from dragoman.text.pocket import Contrast, contrasts, generate
 from dragoman.text.pocket.homographs import SENSES
 from dragoman.text.pocket.words import Noun
-from models_for_tests import ATTENTIONS, encoder_decoder, rnnsearch, transformer
+from models_for_tests import ATTENTIONS, encoder_decoder, rnnsearch, sources, transformer
 from scripts_for_tests import done, run
 
 
@@ -30,6 +33,9 @@ class Letters:
 
     def pieces(self, ids):
         return [("▁" if i % 3 == 0 else "") + chr(i - 4 + ord("a")) for i in ids]
+
+    def decoded_words(self, ids):
+        return list(range(len(ids)))
 
 
 class Both:
@@ -50,6 +56,54 @@ def test_every_model_can_be_drawn(name):
         torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:3]), rtol=1e-4, atol=1e-4)
         assert torch.isfinite(weights).all()
     assert found["cross"][0].labels[-1] == found["cross"][1].labels[-1] == "</s>"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_without_attention_are_aligned_to_nothing_and_all_others_word_by_word(name):
+    """Where all the weight is on EOS, which is no word, any pair would be invented."""
+    source, target = Letters().encode("abcde"), Letters().encode("hgf")
+    pairs = align(MODELS[name](), Both, source, [2, 2, 3, 4, 5], target)
+    if name in ("Transformer fixed", "gru", "lstm"):
+        assert pairs == []
+    else:
+        assert [word for _, word in pairs] == [0, 1, 2]
+        assert {word for word, _ in pairs} <= {2, 3, 4, 5}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_recording_within_another_takes_nothing_from_it(name):
+    """Each sees what it would see alone, the outer one before, during and after the inner one; then nothing is left."""
+    model = MODELS[name]()
+    passes = [(sources(2, seed=seed), torch.tensor([[BOS, 5, 6, 7]] * 2)) for seed in (1, 2, 3)]
+    alone = [recorded(model, one) for one in passes]
+    with record(model) as outer:
+        model(*passes[0])
+        first = dict(outer)
+        with record(model) as inner:
+            model(*passes[1])
+        second = dict(outer)
+        model(*passes[2])
+    for seen, expected in zip((first, second, outer), alone, strict=True):
+        assert seen.keys() == expected.keys()
+        assert all(torch.equal(one.weights_BHTS, expected[key].weights_BHTS) for key, one in seen.items())
+    assert all(torch.equal(one.weights_BHTS, second[key].weights_BHTS) for key, one in inner.items())
+    assert not any("remember" in vars(part) or part._forward_hooks for part in model.modules())
+
+
+def recorded(model, inputs):
+    with record(model) as seen:
+        model(*inputs)
+    return seen
+
+
+@pytest.mark.parametrize("name", ["Transformer fused", "Transformer linear", "RNNsearch"])
+def test_a_search_that_drops_rows_is_no_pass_to_record(name):
+    search = Beam(beam=3, nbest=1, length_penalty=1.0, max_source=64, length_ratio=1.0, length_extra=6)
+    model, src = MODELS[name](), sources(8)
+    message = r"forced pass, not a search: .*attention was given \d+ rows, then \d+\."
+    with pytest.raises(ValueError, match=message), record(model):
+        search(model, src)
+    assert search(model, src)
 
 
 def test_what_is_drawn_is_what_the_model_computes_with():

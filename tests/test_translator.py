@@ -60,6 +60,14 @@ def test_lines_are_read_only_as_they_are_asked_for(translator, sentences):
     assert list(lines) == sentences[3:9]
 
 
+@pytest.mark.parametrize("text", ["A dog runs.", ""])
+def test_a_text_is_not_taken_for_a_list_of_its_characters(translator, text):
+    with pytest.raises(InputError, match="Give a list of lines, not one text"):
+        translator(text)
+    with pytest.raises(InputError, match="Give a list of lines, not one text"):
+        next(translator.translate(text))
+
+
 def test_lines_without_words_become_empty_lines(translator):
     blank = ["", " ", "\t", "\r", " \t\x1f\x85\u2028\xa0\u3000", "\u200b", "\ufeff", "\x01"]
     assert translator([*blank, "The hen runs.", *blank]) == ["", *[""] * 7, translator(["The hen runs."])[0], *[""] * 8]

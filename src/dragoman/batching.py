@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import torch
 
-Batch = TypeVar("Batch")
+Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 MOST = 4  # batches at once: Python's own share of a step, about a quarter, is done by one thread at a time
@@ -22,7 +22,7 @@ def in_batches(lengths: list[int], batch_tokens: int) -> Iterator[list[int]]:
         start += count
 
 
-def side_by_side(make: Callable[[Batch], Made], batches: Sequence[Batch], device: torch.device) -> list[Made]:
+def side_by_side(make: Callable[[Item], Made], batches: Sequence[Item], device: torch.device) -> list[Made]:
     """What `make` makes of each batch, in their order.
 
     The steps of a search are many and small: on a CPU several batches, each on its share of torch's threads, are sooner

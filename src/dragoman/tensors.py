@@ -1,5 +1,9 @@
 """Files of tensors: whole or not at all, checked when they are read, and never more than data."""
 
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 from zipfile import ZipFile
@@ -10,6 +14,8 @@ from dragoman.errors import InputError
 from dragoman.files import write_atomically
 
 FORMAT = 1  # a file of a newer one is refused
+OF_CONTENT = (None, errno.EINVAL)  # data that cannot be unpacked; a directory that points before the beginning
+NO_MEMORY = ("DefaultCPUAllocator", os.strerror(errno.ENOMEM))  # in torch's plain RuntimeErrors
 
 
 class Damaged(InputError):
@@ -34,18 +40,35 @@ def write_tensors(path: Path, content: dict[str, Any]) -> None:
 def read_tensors(path: Path) -> dict[str, Any]:
     """What `write_tensors` wrote, on the CPU: nothing in it is executed.
 
-    Damaged if a checksum does not hold or it is no such file, InputError if a newer version of Dragoman wrote it.
+    Damaged if a checksum does not hold or it is no such file, InputError if a newer version of Dragoman wrote it, and
+    OSError if it is not there, cannot be read or memory does not suffice for it.
     """
-    try:
+    with judging(path):
         with ZipFile(path) as archive:
             if broken := archive.testzip():
                 raise ValueError(f"{broken} is not what was written")
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         found = content.get("format", FORMAT)  # which the oldest resumable ones lack
-    except Exception as error:  # a damaged or foreign file can fail in as many ways as there are readers below
-        raise Damaged(path) from error
     check_format(path, found)
     return content
+
+
+@contextmanager
+def judging(path: Path) -> Iterator[None]:
+    """Tells what is wrong with the file, which is Damaged, from what is wrong around it, which is an OSError.
+
+    The second says nothing of the file: a run must not go on from an older one, and write over it, because of a disk
+    that fails, too many open files or too little memory.
+    """
+    try:
+        yield
+    except Exception as error:  # a damaged or foreign file can fail in as many ways as there are readers
+        if isinstance(error, MemoryError) or any(sign in str(error) for sign in NO_MEMORY):
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM), str(path)) from error
+        if isinstance(error, OSError) and error.errno not in OF_CONTENT:
+            error.filename = error.filename or str(path)  # a disk that fails names no file
+            raise
+        raise Damaged(path) from error
 
 
 def check_format(path: Path, found: object) -> None:

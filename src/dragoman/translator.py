@@ -31,7 +31,7 @@ class Translation(NamedTuple):
     """One translation of a line. `score` is the search's and `alignment` pairs of word numbers, source then target.
 
     `log_probability` is natural, `tokens` are what it is a sum over, EOS included, and `at_limit` says whether the
-    search's length limit ended it.
+    search allowed no more of them, so that its limit may have cut it short.
     """
 
     text: str
@@ -134,6 +134,8 @@ class Translator:
         Fewer where they hold over `LARGEST_CHUNK` characters, so that memory stays flat however long the input is.
         `before`: how many lines came before the first one, for the messages that number them.
         """
+        if isinstance(lines, str):
+            raise InputError("Give a list of lines, not one text: its characters would be taken for lines.")
         check_positive("chunk", chunk)
         iterator = enumerate(lines, start=before + 1)
         while numbered := take(iterator, chunk):

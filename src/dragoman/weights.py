@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from dragoman.errors import InputError
-from dragoman.tensors import FORMAT, Damaged, check_format, write_tensors
+from dragoman.tensors import FORMAT, check_format, judging, write_tensors
 
 # All that a file of `write_weights` may call. torch's own list is longer: it has bytearray, which fills any memory.
 CALLED = frozenset(
@@ -30,10 +30,14 @@ def write_weights(path: Path, weights: dict[str, Tensor], **facts: float | str) 
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The weights in a file of `write_weights`, as tensors only: nothing in it is executed or unpacked."""
+    """The weights in a file of `write_weights`, as tensors only: nothing in it is executed or unpacked.
+
+    InputError if there is none, it is Damaged or of a newer version, OSError if it cannot be read or memory does not
+    suffice for it.
+    """
     if not path.is_file():
         raise InputError(f"{path.parent} holds no weights ({path.name}): has its training reached a validation yet?")
-    try:
+    with judging(path):
         _check_archive(path)
         # Mapped: a tensor that says it is longer than the file cannot be read beyond its end.
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -42,8 +46,6 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             raise ValueError("its format is not a number")
         if found == FORMAT:
             _check_tensors(weights, path.stat().st_size)
-    except Exception as error:  # a damaged or foreign file can fail in as many ways as there are readers below
-        raise Damaged(path) from error
     check_format(path, found)
     return weights
 

@@ -2,14 +2,15 @@
 
 import itertools
 import math
+import random
+from collections import Counter
 from functools import partial
 
 import pytest
 import torch
 
-from dragoman.data.batch import collate
 from dragoman.ids import BOS, EOS, PAD, UNK
-from dragoman.models import Ensemble
+from dragoman.models import Ensemble, Seq2Seq
 from dragoman.search import Beam, Greedy, Sampling
 from dragoman.search.hypothesis import best
 from models_for_tests import ATTENTIONS, EndsSentences, encoder_decoder, rnnsearch, sources, transformer
@@ -74,7 +75,7 @@ def test_a_hypothesis_score_is_its_forced_score(search):
 
 @pytest.mark.parametrize("length_penalty", [0.0, 1.0])
 def test_a_wide_beam_is_exhaustive_search(length_penalty):
-    """All sentences over a vocabulary of three words and UNK, scored by teacher forcing in one batch."""
+    """All sentences over a vocabulary of three words and UNK, each scored by teacher forcing."""
     longest = 4  # tokens, EOS included
     everything = [list(w) for n in range(longest) for w in itertools.product((UNK, 4, 5, 6), repeat=n)]
     assert len(everything) == 1 + 4 + 16 + 64
@@ -129,6 +130,34 @@ def test_stopping_early_and_batching_change_nothing(length_penalty, width, nbest
         assert [hypothesis.ids for hypothesis in found] == expected
 
 
+class LateEnd(Seq2Seq):
+    """Ends at once with probability 0.5; having begun with another word, of 0.4, it ends at the fifth token alone."""
+
+    max_length, target_vocab_size = 64, 5
+
+    def encode(self, src_BS):
+        return src_BS
+
+    def start(self, memory):
+        return 0  # tokens read, BOS among them
+
+    def advance(self, tokens_RT, state, memory):
+        probs_V = torch.full((5,), 1e-9)
+        if state == 0:
+            probs_V[[EOS, 4, UNK]] = torch.tensor([0.5, 0.4, 0.1])
+        else:
+            probs_V[EOS if state == 4 else 4] = 1.0
+        return probs_V.log().expand(len(tokens_RT), 1, -1), state + 1
+
+
+def test_a_search_goes_on_while_length_can_still_make_up_for_probability():
+    """log 0.4 / (10/6) is more than log 0.5, though log 0.4 is less: what bounds it is the limit, not its length."""
+    (found,) = beam(2, length_penalty=1.0, length_ratio=0.0, length_extra=7)(LateEnd(), sources(1))
+    assert found[0].ids == [4] * 4
+    assert found[0].score == pytest.approx(math.log(0.4) / (10 / 6), abs=1e-6)
+    assert found[0].score > math.log(0.5) > found[0].log_probability
+
+
 EVERY = {name: partial(transformer, attention=name) for name in ATTENTIONS}
 EVERY |= {
     f"{name}, one head of keys": partial(transformer, attention=name, num_kv_heads=1) for name in ("fused", "linear")
@@ -168,18 +197,60 @@ def test_limits_stop_at_what_the_model_can_hold():
     assert {len(found[0].ids) + 1 for found in beam(3, length_extra=20)(one, src)} == {10}
 
 
-def test_samples_follow_the_models_distribution():
+def test_at_a_limit_of_one_token_a_beam_finds_the_empty_hypothesis_alone():
+    src, nothing = sources(3), {"length_ratio": 0.0, "length_extra": 1}
+    assert [[h.ids for h in found] for found in beam(4, nbest=4, **nothing)(model(), src)] == [[[]]] * 3
+    assert [[h.ids for h in found] for found in sampling(nbest=4, **nothing)(model(), src)] == [[[]] * 4] * 3
+
+
+def narrowed(probabilities: list[float], temperature=1.0, top_k=0, top_p=1.0) -> dict[int, float]:
+    """What each token that may be drawn is drawn with, the likeliest first: by hand, token after token."""
+    weights = {token: p ** (1 / temperature) for token, p in enumerate(probabilities) if p > 0}
+    kept, reached = {}, 0.0
+    for token in sorted(weights, key=lambda t: -weights[t])[: top_k or None]:
+        if reached < top_p:
+            kept[token] = weights[token]
+            reached += weights[token] / sum(weights.values())
+    return {token: weight / sum(kept.values()) for token, weight in kept.items()}
+
+
+NARROW = [{}, {"temperature": 0.7}, {"top_p": 0.6}, {"top_k": 3, "top_p": 0.8, "temperature": 1.5}]
+
+
+@pytest.mark.parametrize("narrow", NARROW)
+def test_samples_follow_the_models_distribution_as_it_is_narrowed(narrow):
     """The first token's frequencies over many draws against the probabilities, by a chi-squared bound."""
-    one, src = model(source_vocab_size=7, target_vocab_size=7), sources(1, vocab_size=7)
+    one, src = model(source_vocab_size=9, target_vocab_size=9), sources(1, vocab_size=9)
     with torch.no_grad():
         probabilities = one(src, torch.tensor([[BOS]]))[0, 0].softmax(-1)
-    allowed = [EOS, UNK, 4, 5, 6]
-    expected = probabilities[allowed] / probabilities[allowed].sum()
-    found = sampling(nbest=4000, length_ratio=0.0, length_extra=3)(one, src)[0]
-    first = [hypothesis.ids[0] if hypothesis.ids else EOS for hypothesis in found]
-    counts = torch.tensor([first.count(token) for token in allowed]).double()
-    chi_squared = ((counts - 4000 * expected) ** 2 / (4000 * expected)).sum().item()
-    assert chi_squared < 4 + 5 * math.sqrt(8)
+    probabilities[[PAD, BOS]] = 0
+    expected = narrowed(probabilities.tolist(), **narrow)
+    assert len(expected) >= 2  # else the best token alone would do
+    found = sampling(nbest=4000, length_ratio=0.0, length_extra=3, **narrow)(one, src)[0]
+    counts = Counter(hypothesis.ids[0] if hypothesis.ids else EOS for hypothesis in found)
+    assert set(counts) <= set(expected)
+    chi_squared = sum((counts[token] - 4000 * p) ** 2 / (4000 * p) for token, p in expected.items())
+    freedom = len(expected) - 1
+    assert chi_squared < freedom + 5 * math.sqrt(2 * freedom)
+
+
+class Highest(random.Random):
+    """Draws the largest number below 1 that `random` gives, which single precision knows as 1."""
+
+    def random(self) -> float:
+        return 1 - 2**-53
+
+
+@pytest.mark.parametrize("narrow", NARROW)
+def test_the_highest_draw_is_the_last_token_that_may_be_drawn(narrow):
+    torch.manual_seed(0)
+    log_probs_RV = (2 * torch.randn(50, 300)).log_softmax(-1)
+    log_probs_RV[:, [PAD, BOS]] = -torch.inf
+    log_probs_RV[25:, [UNK, *range(4, 300)]] = -torch.inf  # at the limit
+    expected = [list(narrowed([math.exp(p) for p in row], **narrow))[-1] for row in log_probs_RV.tolist()]
+    assert set(expected[25:]) == {EOS}
+    assert EOS not in expected[:25]
+    assert sampling(**narrow).pick(log_probs_RV, [Highest()] * 50).tolist() == expected
 
 
 def test_top_k_and_top_p_and_temperature_narrow_the_choice():
@@ -205,12 +276,6 @@ def test_an_ensemble_of_one_model_twice_is_that_model():
         Ensemble([model(), model(target_vocab_size=11)])
 
 
-def test_collate_marks_the_ends():
-    batch = collate([[5], [6, 7]], [[8, 9], []])
-    assert batch.src_BS.tolist() == [[5, EOS, PAD], [6, 7, EOS]]
-    assert batch.tgt_BT.tolist() == [[BOS, 8, 9, EOS], [BOS, EOS, PAD, PAD]]
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -223,7 +288,7 @@ def test_collate_marks_the_ends():
         (lambda: beam(10**9), r"`beam` \(1000000000\) must be at least 1 and at most 1000"),
         (lambda: beam(2, length_penalty=float("nan")), r"`length_penalty` \(nan\)"),
         (lambda: beam(2, length_ratio=float("nan")), r"`length_ratio` \(nan\) at least 0"),
-        (lambda: Greedy(max_source=64, length_ratio=1.0, length_extra=0), r"`length_extra` \(0\)|at least 1"),
+        (lambda: Greedy(max_source=64, length_ratio=1.0, length_extra=0), r"`length_extra` \(0\) at least 1"),
     ],
 )
 def test_messages(make, message):

@@ -32,13 +32,26 @@ class Watch:
     def __init__(self, name: str, attention: Attention, seen: dict[str, Recorded]) -> None:
         self.name, self.attention, self.seen = name, attention, seen
         self.remember = attention.remember
+        self.before = vars(attention).get("remember")  # an outer recording's; else the method is the class's
         self.keys: Tensor | None = None
         self.thread = threading.get_ident()
+
+    def begin(self) -> None:
+        self.hook = self.attention.register_forward_hook(self.on_forward)
+        self.attention.remember = self.on_remember  # type: ignore[method-assign]
+
+    def end(self) -> None:
+        self.hook.remove()
+        if self.before is None:
+            del self.attention.remember
+        else:
+            self.attention.remember = self.before  # type: ignore[method-assign]
 
     def on_remember(self, past: Any, k_BHSK: Tensor, v_BHSV: Tensor, mask: Mask) -> Any:
         if threading.get_ident() != self.thread:
             return self.remember(past, k_BHSK, v_BHSV, mask)
         older = None if past is None else self.keys
+        self._check(older, k_BHSK)
         self.keys = k_BHSK if older is None else torch.cat((older, k_BHSK), dim=2)
         self.seen.pop(self.name, None)
         return self.remember(past, k_BHSK, v_BHSV, mask)
@@ -47,12 +60,20 @@ class Watch:
         if threading.get_ident() != self.thread:
             return
         q_BHTK, _past, mask = inputs
+        self._check(self.keys, q_BHTK)
         assert self.keys is not None
         (k_BHSK,) = share((self.keys,), q_BHTK.shape[1] // self.keys.shape[1])
         weights_BHTS = self.attention.weights(q_BHTK, k_BHSK, mask).detach()
         if self.name in self.seen:
             weights_BHTS = torch.cat((self.seen[self.name].weights_BHTS, weights_BHTS), dim=2)
         self.seen[self.name] = Recorded(mask.kind, weights_BHTS)
+
+    def _check(self, older: Tensor | None, newer: Tensor) -> None:
+        if older is not None and len(older) != len(newer):
+            raise ValueError(
+                f"`record` watches a forced pass, not a search: {self.name} was given {len(older)} rows,"
+                f" then {len(newer)}."
+            )
 
 
 @contextmanager
@@ -76,18 +97,18 @@ def kernels(model: nn.Module) -> Iterator[dict[Kind, set[str]]]:
 def record(model: nn.Module) -> Iterator[dict[str, Recorded]]:
     """Module name → its weights, filled while the model reads and attends inside the context.
 
-    What other threads ask of the model meanwhile is not recorded; a recording of theirs waits until this one ends.
+    For forced passes: rows must not be selected between two steps, as a search does, for a watch keeps its own keys of
+    those that were there. ValueError where their number changes; other rows, as many, would be mixed unseen. Recordings
+    may be nested. What other threads ask of the model meanwhile is not recorded; a recording of theirs waits until this
+    one ends.
     """
     seen: dict[str, Recorded] = {}
     with RECORDING:
         watches = [Watch(name, part, seen) for name, part in model.named_modules() if isinstance(part, Attention)]
-        handles = [watch.attention.register_forward_hook(watch.on_forward) for watch in watches]
         for watch in watches:
-            watch.attention.remember = watch.on_remember  # type: ignore[method-assign]
+            watch.begin()
         try:
             yield seen
         finally:
-            for handle in handles:
-                handle.remove()
             for watch in watches:
-                del watch.attention.remember  # the class's own again
+                watch.end()

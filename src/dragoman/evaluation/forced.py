@@ -48,8 +48,7 @@ def log_probabilities(
 
 
 def _forced(model: Seq2Seq, sources: list[list[int]], targets: list[list[int]]) -> Iterator[float]:
-    device = next(model.parameters()).device
-    src_BS, tgt_BT = (side.to(device) for side in collate(sources, targets))
+    src_BS, tgt_BT = (side.to(model.device) for side in collate(sources, targets))
     log_probs_BTV = model(src_BS, tgt_BT[:, :-1]).float().log_softmax(-1)
     labels_BT = tgt_BT[:, 1:]
     token_BT = log_probs_BTV.gather(-1, labels_BT[:, :, None])[:, :, 0]

@@ -54,10 +54,9 @@ def attention_maps(
     read = tokens(tokenizers.source, ids[0], whole_words, last=EOS)
     written = tokens(tokenizers.target, ids[1], whole_words, last=EOS)
     before = tokens(tokenizers.target, ids[1], whole_words, first=BOS)
-    device = next(model.parameters()).device
     batch = collate([ids[0]], [ids[1]])
     with record(model) as seen:
-        model(batch.src_BS.to(device), batch.tgt_BT[:, :-1].to(device))
+        model(batch.src_BS.to(model.device), batch.tgt_BT[:, :-1].to(model.device))
     axes = {"encoder": (read, read), "decoder": (written, before), "cross": (written, read)}
     found = {}
     for kind, place in PLACES.items():

@@ -46,6 +46,8 @@ class Beam(Search):
     Hypotheses are ranked by log-probability / ((5 + tokens) / 6) ** length_penalty (Wu et al. 2016, section 7, equation
     14). A sentence stops when no place is left, or when none of its live hypotheses can still overtake the `nbest`-th
     finished one however it goes on: stopping early never changes the result. Beam 1 is greedy search.
+
+    ValueError unless 1 ≤ `nbest` ≤ `beam` ≤ 1000 and 0 ≤ `length_penalty` ≤ 5, and where `Search` says so.
     """
 
     def __init__(
@@ -83,8 +85,13 @@ class Beam(Search):
             stay = [place for place, sentence in enumerate(live) if self._can_improve(sentence)]
             if len(stay) < len(live):
                 memory = select(memory, torch.tensor(stay, dtype=torch.long, device=device))
-            before, after = len(tokens_R1) // len(live), max((len(live[place].rows) for place in stay), default=0)
-            rows = [(place * before + row.origin, row.ids[-1]) for place in stay for row in live[place].filled(after)]
+            width_before = len(tokens_R1) // len(live)  # rows of each sentence
+            width_after = max((len(live[place].rows) for place in stay), default=0)
+            rows = [
+                (place * width_before + row.origin, row.ids[-1])
+                for place in stay
+                for row in live[place].filled(width_after)
+            ]
             origin_R, tokens_R = torch.tensor(rows, dtype=torch.long, device=device).view(-1, 2).unbind(1)
             state, tokens_R1 = select(state, origin_R), tokens_R[:, None]
             live = [live[place] for place in stay]

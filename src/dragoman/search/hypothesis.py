@@ -32,7 +32,8 @@ class Search(ABC):
 
     `max_source`: the longest source, in tokens, that is translated in one piece; whoever calls cuts longer ones. A
     hypothesis has at most length_ratio × source tokens + length_extra tokens, EOS included, and always ends in EOS: at
-    the limit nothing else is allowed.
+    the limit nothing else is allowed. ValueError unless `max_source` is at least 2, `length_ratio` at least 0 and
+    `length_extra` at least 1.
     """
 
     nbest = 1  # hypotheses per sentence
@@ -49,7 +50,10 @@ class Search(ABC):
 
     @abstractmethod
     def __call__(self, model: Seq2Seq, src_BS: Tensor) -> list[list[Hypothesis]]:
-        """The hypotheses of each sentence; `model` is in eval mode."""
+        """The hypotheses of each sentence; `model` is in eval mode.
+
+        They are `nbest`, or fewer where a beam finds no more: at a limit of one token there is the empty one alone.
+        """
 
     def limits(self, model: Seq2Seq, src_BS: Tensor) -> Tensor:
         """The most tokens that each sentence's translation may have, EOS included: (B,)."""

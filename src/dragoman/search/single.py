@@ -72,7 +72,7 @@ def group(rows: list[Item], sentence: int, size: int) -> list[Item]:
 
 
 class Greedy(Single):
-    """The most probable next token, always."""
+    """The most probable next token, always. It has the settings, and the ValueErrors, of every `Search`."""
 
     def pick(self, log_probs_RV: Tensor, draws: list[random.Random]) -> Tensor:
         return best(log_probs_RV, 1)[1][:, 0]
@@ -83,6 +83,9 @@ class Sampling(Single):
 
     0 switches `top_k` off, 1.0 switches `top_p` off (Holtzman et al. 2020, section 3.1). `nbest` samples are drawn per
     sentence. A sentence's samples depend on (`seed`, its ids) alone, not on its neighbours in the batch.
+
+    ValueError unless 1e-6 ≤ `temperature` ≤ 1e6, 0 ≤ `top_k`, 0 < `top_p` ≤ 1 and 1 ≤ `nbest` ≤ 10,000, and where
+    `Search` says so.
     """
 
     def __init__(
@@ -110,15 +113,17 @@ class Sampling(Single):
         self.seed = seed
 
     def pick(self, log_probs_RV: Tensor, draws: list[random.Random]) -> Tensor:
-        probs_RV, tokens_RV = (log_probs_RV / self.temperature).softmax(-1).sort(dim=-1, descending=True, stable=True)
+        ranked_RV, tokens_RV = log_probs_RV.sort(dim=-1, descending=True, stable=True)
+        # In double precision, as the draw is: rounded to fp32 one in 2 ** 25 would be 1, beyond the last token kept.
+        probs_RV = (ranked_RV / self.temperature).softmax(-1, dtype=torch.float64)
         before_RV = probs_RV.cumsum(-1) - probs_RV  # the probability of all that is better
         kept_RV = before_RV < self.top_p
         if self.top_k:
             kept_RV[:, self.top_k :] = False
         cumulative_RV = (probs_RV * kept_RV).cumsum(-1)
-        draw_R1 = torch.tensor([[draw.random()] for draw in draws], device=probs_RV.device)
+        draw_R1 = torch.tensor([[draw.random()] for draw in draws], dtype=torch.float64, device=probs_RV.device)
         rank_R1 = (cumulative_RV <= draw_R1 * cumulative_RV[:, -1:]).sum(-1, keepdim=True)
-        return tokens_RV.gather(1, rank_R1.clamp(max=kept_RV.shape[1] - 1))[:, 0]
+        return tokens_RV.gather(1, rank_R1)[:, 0]
 
     def _draws(self, src_BS: Tensor) -> list[random.Random]:
         sources = [zlib.crc32(str([i for i in ids if i != PAD]).encode()) for ids in src_BS.tolist()]
