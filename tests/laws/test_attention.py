@@ -9,11 +9,11 @@ from torch import nn
 from torch.nn.attention.flex_attention import flex_attention
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dragoman.attention import KV, Fused, Mask, MultiHeadAttention, kernels, record
+from dragoman.attention import KV, Fused, Mask, MultiHeadAttention, SlidingWindow, kernels, record
 from dragoman.attention.flex import from_rules
 from dragoman.attention.fused import one_kernel, two_products
 from dragoman.attention.multihead import fold, unfold
-from models_for_tests import ATTENTIONS, fits, goes_with
+from models_for_tests import ATTENTIONS, fits
 
 CASES = list(
     itertools.product(
@@ -23,12 +23,18 @@ CASES = list(
         [None, (0.5, 0.25)],  # slopes
     )
 )
+GLOBAL = {"window": 0, "sparse": 1, "three global": 3, "more global than tokens": 14}  # all with a window of 2
 EVERY = {name: made(dropout=0.0, num_heads=2, head_dim=8).double().eval() for name, made in ATTENTIONS.items()}
+EVERY |= {
+    name: SlidingWindow(dropout=0.0, num_heads=2, head_dim=8, window=2, global_tokens=GLOBAL[name]).double().eval()
+    for name in ("three global", "more global than tokens")
+}
 
 
 def possible(name, kind, slopes):
     """Whether the mechanism means anything there."""
-    return fits(name, kind) and (slopes is None or (kind != "cross" and goes_with(name, "alibi")))
+    attention = EVERY[name]
+    return kind in attention.kinds and (slopes is None or (kind != "cross" and "alibi" in attention.positions))
 
 
 def cases_of(name):
@@ -68,8 +74,7 @@ def readable(name, kind, T, S, keys_BS, b, t, s):
         return False
     if name == "fixed":
         return s == S - 1 if keys_BS is None else s == int(keys_BS[b].nonzero().max())
-    near = abs(s - here) < 2
-    return {"window": near, "sparse": near or s == 0 or here == 0}.get(name, True)
+    return name not in GLOBAL or abs(s - here) < 2 or min(s, here) < GLOBAL[name]
 
 
 @pytest.mark.parametrize(("name", "kind", "lengths", "padding", "slopes"), ALL)
@@ -126,7 +131,7 @@ def agree(fast, definition, given, parameters=()):
         torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", ATTENTIONS)
 def test_gradients_are_those_of_finite_differences(name):
     kind = next(kind for kind in ("causal", "cross") if fits(name, kind))
     q, k, v, keys_BS = make(9, 9, "some")
@@ -136,7 +141,7 @@ def test_gradients_are_those_of_finite_differences(name):
     assert torch.autograd.gradcheck(lambda *qkv: attend(attention, *qkv, mask), chosen)
 
 
-@pytest.mark.parametrize("name", [name for name in EVERY if fits(name, "causal")])
+@pytest.mark.parametrize("name", [name for name in EVERY if "causal" in EVERY[name].kinds])
 @pytest.mark.parametrize("bites", [[1] * 13, [4, 1, 8], [12, 1]])
 def test_what_is_remembered_in_bites_gives_what_is_read_at_once(name, bites):
     attention, mask = EVERY[name], Mask("causal")
@@ -148,7 +153,7 @@ def test_what_is_remembered_in_bites_gives_what_is_read_at_once(name, bites):
     torch.testing.assert_close(torch.cat(pieces, 2), attend(attention, q, k, v, mask))
     kept = sum(part.numel() for part in past if part is not None)
     read = k.numel() + v.numel()
-    assert (kept < read) == (name in ("linear", "window", "sparse"))
+    assert (kept < read) == (name in ("linear", "window", "sparse", "three global"))
 
 
 def test_a_narrow_window_never_makes_a_tensor_of_all_pairs():
