@@ -13,6 +13,7 @@ class Fixed(Attention):
     """All the weight on the last real position: the bottleneck that attention removed. It remembers nothing else."""
 
     kinds: ClassVar[frozenset[Kind]] = frozenset({"cross"})
+    asks: ClassVar[bool] = False
 
     def weights(self, q_BHTK: Tensor, k_BHSK: Tensor, mask: Mask) -> Tensor:
         B, S = len(k_BHSK), k_BHSK.shape[2]

@@ -43,6 +43,8 @@ class MultiHeadAttention(nn.Module):
             nn.init.xavier_uniform_(weight)
         for linear in (self.query, self.key_value, self.output):
             nn.init.zeros_(linear.bias)
+        self.asks = self.attention.asks
+        self.query.requires_grad_(self.asks)  # ranks that train together would wait for its gradient for ever
 
     def read(self, memory_BSD: Tensor, mask: Mask, past: Any = None, rotate: Callable[[Tensor], Tensor] = stay) -> Any:
         """Project what is to be read and add it to what was read before."""

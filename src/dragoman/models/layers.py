@@ -5,7 +5,7 @@ Shapes: B sentences, T positions, D model width, F inner width.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +17,16 @@ from dragoman.models.positions import Positions
 Choice = TypeVar("Choice")
 
 
+class Sublayer(Protocol):
+    """What a residual connection leads around."""
+
+    asks: bool  # whether what it gives depends on what it gets
+
+
 class PostNorm(nn.Module):
     """norm(x + f(x)), as published: Vaswani et al. 2017, section 3.1."""
 
-    def __init__(self, dim: int, dropout: float) -> None:
+    def __init__(self, dim: int, dropout: float, around: Sublayer) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(dim)
         self.dropout = Dropout(dropout)
@@ -37,6 +43,10 @@ class PostNorm(nn.Module):
 class PreNorm(PostNorm):
     """x + f(norm(x)): trains without warm-up and at depth. Xiong et al. 2020, section 3.2."""
 
+    def __init__(self, dim: int, dropout: float, around: Sublayer) -> None:
+        super().__init__(dim, dropout, around)
+        self.norm.requires_grad_(around.asks)  # no gradient reaches it otherwise
+
     def forward(self, x: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
         return x + self.dropout(sublayer(self.norm(x)))
 
@@ -48,6 +58,8 @@ class PreNorm(PostNorm):
 
 class FeedForward(nn.Module):
     """activation(x W₁ + b₁) W₂ + b₂. Vaswani et al. 2017, section 3.3."""
+
+    asks = True
 
     def __init__(self, dim: int, inner: int, dropout: float, activation: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -73,6 +85,8 @@ class GatedFeedForward(FeedForward):
 
 class NoFeedForward(nn.Module):
     """Adds nothing: what attention does by itself. Dong et al. 2021."""
+
+    asks = False
 
     def __init__(self, dim: int, inner: int, dropout: float) -> None:
         super().__init__()
@@ -113,7 +127,7 @@ def choose(key: str, name: str, choices: Mapping[str, Choice]) -> Choice:
 
 
 NORMS: dict[str, type[PostNorm]] = {"pre": PreNorm, "post": PostNorm}
-FEED_FORWARDS: dict[str, Callable[[int, int, float], nn.Module]] = {
+FEED_FORWARDS: dict[str, Callable[[int, int, float], FeedForward | NoFeedForward]] = {
     "relu": partial(FeedForward, activation=F.relu),
     "gelu": partial(FeedForward, activation=F.gelu),
     "swiglu": partial(GatedFeedForward, activation=F.silu),

@@ -130,6 +130,8 @@ class RNNsearch(Recurrent):
         self.first = xavier(nn.Linear(dim, dim))
         self.query_projection = xavier(nn.Linear(dim, attention_dim))
         self.key_projection = xavier(nn.Linear(2 * dim, attention_dim))
+        for projection in (self.query_projection, self.key_projection):
+            projection.requires_grad_(self.attention.asks)  # no gradient reaches them otherwise
 
     def query(self, s_RN: Tensor) -> Tensor:
         return self.query_projection(s_RN)

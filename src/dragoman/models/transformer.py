@@ -12,7 +12,16 @@ from torch import Tensor, nn
 from dragoman.attention import Attention, Mask, MultiHeadAttention
 from dragoman.attention.mask import Kind
 from dragoman.ids import PAD
-from dragoman.models.layers import FEED_FORWARDS, NORMS, Embedding, PostNorm, choose
+from dragoman.models.layers import (
+    FEED_FORWARDS,
+    NORMS,
+    Embedding,
+    FeedForward,
+    NoFeedForward,
+    PostNorm,
+    Sublayer,
+    choose,
+)
 from dragoman.models.positions import POSITIONS, Positions
 from dragoman.models.seq2seq import Seq2Seq, check_length
 
@@ -32,16 +41,17 @@ class State(NamedTuple):
 
 
 Rotate = Callable[[Tensor], Tensor]
+Residual = Callable[[Sublayer], PostNorm]
 
 
 class EncoderLayer(nn.Module):
     """Self-attention, then a feed-forward network: section 3.1."""
 
-    def __init__(self, attention: MultiHeadAttention, feed_forward: nn.Module, residual: Callable[[], PostNorm]):
+    def __init__(self, attention: MultiHeadAttention, feed_forward: FeedForward | NoFeedForward, residual: Residual):
         super().__init__()
         self.self_attention = attention
         self.feed_forward = feed_forward
-        self.around_self, self.around_feed_forward = residual(), residual()
+        self.around_self, self.around_feed_forward = residual(attention), residual(feed_forward)
 
     def forward(self, x_BSD: Tensor, mask: Mask, rotate: Rotate) -> Tensor:
         def attend(x: Tensor) -> Tensor:
@@ -57,14 +67,15 @@ class DecoderLayer(nn.Module):
         self,
         self_attention: MultiHeadAttention,
         cross_attention: MultiHeadAttention,
-        feed_forward: nn.Module,
-        residual: Callable[[], PostNorm],
+        feed_forward: FeedForward | NoFeedForward,
+        residual: Residual,
     ):
         super().__init__()
         self.self_attention = self_attention
         self.cross_attention = cross_attention
         self.feed_forward = feed_forward
-        self.around_self, self.around_cross, self.around_feed_forward = residual(), residual(), residual()
+        self.around_self, self.around_cross = residual(self_attention), residual(cross_attention)
+        self.around_feed_forward = residual(feed_forward)
 
     def forward(
         self, x_RTD: Tensor, past: Any, mask: Mask, source: Any, source_mask: Mask, rotate: Rotate
@@ -129,11 +140,11 @@ class Transformer(Seq2Seq):
             bound = partial(attention, dropout=attention_dropout)
             return MultiHeadAttention(dim=dim, num_heads=num_heads, num_kv_heads=num_kv_heads, attention=bound)
 
-        def inner() -> nn.Module:
+        def inner() -> FeedForward | NoFeedForward:
             return make_feed_forward(dim, feed_forward_dim, feed_forward_dropout)
 
-        def residual() -> PostNorm:
-            return norm_type(dim, dropout)
+        def residual(around: Sublayer) -> PostNorm:
+            return norm_type(dim, dropout, around)
 
         def embedding(vocab_size: int) -> Embedding:
             places = make_positions(dim=dim, num_heads=num_heads, max_length=max_length)
