@@ -131,6 +131,16 @@ def agree(fast, definition, given, parameters=()):
         torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_row_that_may_read_nothing_gets_nothing_in_half_precision(dtype):
+    q, k, v, keys_BS = make(7, 7, "all padded", requires_grad=False)
+    given = [(20 * x).to(dtype).requires_grad_() for x in (q.abs(), -k.abs(), v)]  # scores far below zero
+    out = two_products(given[0], KV(*given[1:]), Mask("self", keys_BS))
+    assert not out[2].any()
+    out.sum().backward()
+    assert all(torch.isfinite(x).all() for x in (out, *(one.grad for one in given)))
+
+
 @pytest.mark.parametrize("name", ATTENTIONS)
 def test_gradients_are_those_of_finite_differences(name):
     kind = next(kind for kind in ("causal", "cross") if fits(name, kind))
