@@ -20,6 +20,16 @@ def test_rate_scale_and_gradient(asked, realised):
     assert torch.equal(x.grad, y.detach())
 
 
+@pytest.mark.parametrize(("dtype", "rounding"), [(torch.float32, 2**-24), (torch.bfloat16, 2**-8)])
+def test_the_expectation_stays_to_the_rounding_of_the_scale(dtype, rounding):
+    off = []
+    for asked in (0.05, 0.1, 0.2, 0.3, 0.5, 0.9):
+        dropout = Dropout(asked).train()
+        scale = dropout(torch.ones(10_000, dtype=dtype)).max().item()
+        off.append(abs(scale * (1 - dropout.realised) - 1))
+    assert rounding / 4 < max(off) <= rounding
+
+
 def test_bytes_are_uniform_and_independent():
     torch.manual_seed(0)
     drawn = random_bytes(torch.Size((2_000_003,)))
