@@ -45,15 +45,16 @@ MODELS |= {
     for heads in (1, 2)
 }
 MODELS |= {
-    f"RNNsearch {attention}": lambda attention=attention: rnnsearch(attention=attention).double()
-    for attention in ATTENTIONS
-    if fits(attention, "cross")
-}
-MODELS |= {
     f"{norm} {feed_forward}, fixed": lambda norm=norm, feed_forward=feed_forward: transformer(
         norm=norm, feed_forward=feed_forward, attention="fixed"
     ).double()
     for norm, feed_forward in itertools.product(("pre", "post"), ("relu", "none"))
+}
+TRANSFORMERS = dict(MODELS)
+MODELS |= {
+    f"RNNsearch {attention}": lambda attention=attention: rnnsearch(attention=attention).double()
+    for attention in ATTENTIONS
+    if fits(attention, "cross")
 }
 MODELS |= {cell: lambda cell=cell: encoder_decoder(cell=cell).double() for cell in ("gru", "lstm")}
 MODELS["ensemble"] = lambda: Ensemble([transformer(0), transformer(1)]).double().eval()
@@ -120,6 +121,17 @@ def test_rows_of_a_sentence_share_its_memory(make_model):
     shared = model.advance(tgt, select(model.start(memory), rows), memory)[0]
     repeated = model(src[rows], tgt)
     torch.testing.assert_close(shared, repeated)
+
+
+@pytest.mark.parametrize("make_model", TRANSFORMERS.values(), ids=TRANSFORMERS.keys())
+def test_half_precision_weights_give_logits_and_gradients_of_theirs(make_model):
+    model, src, tgt = make_model(), sources(4), targets(4, 11)
+    expected = model(src, tgt)
+    logits = model.bfloat16()(src, tgt)
+    assert logits.dtype == torch.bfloat16
+    assert ((logits - expected).norm() / expected.norm()).item() < 0.05
+    logits.sum().backward()
+    assert all(torch.isfinite(one.grad).all() for one in model.parameters() if one.grad is not None)
 
 
 @every_model
@@ -260,6 +272,7 @@ def test_tied_embeddings_are_one_tensor():
         ({"encoder_attention": Fixed}, "`encoder_attention`: Fixed has no meaning there; choose fused"),
         ({"decoder_attention": Additive, "positions": "rotary"}, "Additive does not go with `positions: rotary`"),
         ({"encoder_attention": Linear, "positions": "alibi"}, "Linear does not go with `positions: alibi`; choose sin"),
+        ({"cross_attention": Fixed, "attention_dropout": 0.1}, "fixed attention .* set `attention_dropout`"),
         ({"decoder_attention": Linear, "attention_dropout": 0.1}, "set `attention_dropout` \\(0.1\\) to 0"),
     ],
 )

@@ -61,12 +61,17 @@ class Attention(nn.Module, ABC):
         return type(self).__name__
 
 
+def at_least_fp32(x: Tensor) -> Tensor:
+    """Half precision → fp32."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
 def normalise(scores_BHTS: Tensor, mask: Mask) -> Tensor:
     """Scores → weights: tilted, masked, softmax over the keys. A row that may read nothing is zero, not NaN."""
     T, S, device = *scores_BHTS.shape[2:], scores_BHTS.device
     bias, allowed = mask.bias(T, S, device), mask.dense(T, S, device)
     if bias is not None:
-        scores_BHTS = scores_BHTS + bias
+        scores_BHTS = (scores_BHTS + bias).to(scores_BHTS.dtype)  # the bias is fp32, and would make all of it so
     if allowed is None:
         return scores_BHTS.softmax(-1)
     # The lowest finite number, not -inf: the softmax of a row of those is NaN, in its gradient too.

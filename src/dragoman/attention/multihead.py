@@ -66,7 +66,7 @@ def share(past: Any, queries: int) -> Any:
     if queries == 1:
         return past
     parts = [None if part is None else part.repeat_interleave(queries, dim=1) for part in past]
-    return type(past)(*parts) if hasattr(past, "_fields") else tuple(parts)
+    return type(past)(*parts)
 
 
 def fold(q_RHTK: Tensor, sentences: int) -> Tensor:

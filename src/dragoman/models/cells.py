@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from dragoman.attention.base import at_least_fp32
 from dragoman.models.dropout import Dropout
 from dragoman.models.layers import xavier
 
@@ -110,11 +111,6 @@ def turned(x_BSE: Tensor, keys_BS: Tensor) -> Tensor:
     place_BS = torch.arange(keys_BS.shape[1], device=keys_BS.device).expand_as(keys_BS)
     from_BS = torch.where(place_BS < lengths_B1, lengths_B1 - 1 - place_BS, place_BS)
     return x_BSE.gather(1, from_BS[:, :, None].expand_as(x_BSE))
-
-
-def at_least_fp32(x: Tensor) -> Tensor:
-    """Half precision → fp32."""
-    return x if x.dtype == torch.float64 else x.float()
 
 
 CELLS: dict[str, type[GRUCell] | type[LSTMCell]] = {"gru": GRUCell, "lstm": LSTMCell}
