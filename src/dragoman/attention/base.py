@@ -25,7 +25,8 @@ class Attention(nn.Module, ABC):
 
     A subclass says by `weights` *what* it computes; one that also overrides `forward` says how to do it fast, and the
     two must agree. A past is a NamedTuple of tensors (or None) with the sentence as dimension 0 and the head as
-    dimension 1; each mechanism keeps its own kind. `dropout` is the probability of dropping a weight in training.
+    dimension 1; each mechanism keeps its own kind. `dropout` is the probability of dropping a weight in training:
+    ValueError unless it is at least 0 and less than 1.
     """
 
     kinds: ClassVar[frozenset[Kind]] = frozenset({"self", "causal", "cross"})  # the places where it makes sense

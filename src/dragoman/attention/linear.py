@@ -27,7 +27,7 @@ class Sums(NamedTuple):
 class Linear(Attention):
     """φ(q)ᵀφ(k) / Σ φ(q)ᵀφ(k) with φ = elu + 1: equations 4 to 9. Time grows with S, a decoder's state does not.
 
-    A sum forgets where its parts stood: no bias by distance, and no weights to drop.
+    A sum forgets where its parts stood: no bias by distance, and no weights to drop: ValueError for a `dropout`.
     """
 
     positions: ClassVar[frozenset[str]] = frozenset()

@@ -24,7 +24,8 @@ class MultiHeadAttention(nn.Module):
     Self, causal, cross and cached attention are the same call; only the origin of the past differs. One past serves
     all the rows of its sentence (the hypotheses of a beam): R may be a multiple of B, rows of a sentence adjacent.
     With fewer `num_kv_heads` than `num_heads` neighbouring queries share keys and values: one is multi-query (Shazeer
-    2019, section 3), some are grouped-query attention (Ainslie et al. 2023, section 2.2).
+    2019, section 3), some are grouped-query attention (Ainslie et al. 2023, section 2.2). ValueError for a `dim` that
+    is no multiple of `num_heads`, or those none of `num_kv_heads`.
     """
 
     def __init__(self, *, dim: int, num_heads: int, num_kv_heads: int, attention: Callable[..., Attention]) -> None:

@@ -20,7 +20,7 @@ class SlidingWindow(Fused):
     """Reads keys fewer than `window` positions away, to both sides or, where causal, back; time grows with S, not S².
 
     The first `global_tokens` of a sentence are read by every query and, as queries, read everything. A decoder keeps
-    those and the keys still in reach.
+    those and the keys still in reach. ValueError for a window below 1 or fewer than no global tokens.
     """
 
     kinds: ClassVar[frozenset[Kind]] = frozenset({"self", "causal"})
