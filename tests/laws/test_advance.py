@@ -241,6 +241,23 @@ def test_alibi_takes_off_what_the_paper_says():
 
 
 @pytest.mark.parametrize("positions", ["none", "sinusoidal", "learned", "rotary", "alibi"])
+@torch.no_grad()
+def test_a_sentence_may_be_as_long_as_the_model_reaches_and_no_longer(positions):
+    model = transformer(positions=positions, max_length=6)
+    src, tgt = torch.full((2, 7), 5), targets(2, 7)
+    memory = model.encode(src[:, :6])
+    logits, state = model.advance(tgt[:, :6], model.start(memory), memory)
+    assert logits.shape == (2, 6, 23)
+    refused = pytest.raises(ValueError, match=r"A sentence of 7 tokens is longer than the model's `max_length` \(6\)\.")
+    with refused:
+        model.encode(src)
+    with refused:
+        model.advance(tgt, model.start(memory), memory)
+    with refused:  # a single step exactly past the end
+        model.advance(tgt[:, 6:], state, memory)
+
+
+@pytest.mark.parametrize("positions", ["none", "sinusoidal", "learned", "rotary", "alibi"])
 def test_only_positions_tell_an_encoder_the_order(positions):
     model = transformer(positions=positions).double()
     src = torch.tensor([[5, 6, 7, 8, EOS]])

@@ -109,7 +109,7 @@ def test_a_wrong_cell_or_attention_is_refused_with_the_ones_there_are():
     sizes = {"source_vocab_size": 9, "target_vocab_size": 9, "embedding_dim": 4, "dim": 4, "readout_dim": 4}
     with pytest.raises(ValueError, match=r"`cell` \(elman\) must be one of gru, lstm\."):
         RNNEncoderDecoder(**sizes, max_length=9, cell="elman", dropout=0.0)
-    with pytest.raises(ValueError, match="`cross_attention`: SlidingWindow has no meaning there; choose additive"):
+    with pytest.raises(ValueError, match="`cross_attention`: SlidingWindow has no meaning there; choose fused"):
         RNNsearch(
             **sizes,
             attention_dim=4,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dragoman.attention.base import at_least_fp32
 from dragoman.models.dropout import Dropout
-from dragoman.models.layers import xavier
+from dragoman.models.layers import normal, xavier
 
 
 class GRUCell(nn.Module):
@@ -97,8 +97,7 @@ class Readout(nn.Module):
         self.state = xavier(nn.Linear(dim, 2 * readout_dim, bias=False))
         self.context = xavier(nn.Linear(context_dim, 2 * readout_dim, bias=False))
         self.dropout = Dropout(dropout)
-        self.output = nn.Linear(readout_dim, vocab_size, bias=False)
-        nn.init.normal_(self.output.weight, std=readout_dim**-0.5)
+        self.output = normal(nn.Linear(readout_dim, vocab_size, bias=False))
 
     def forward(self, words_RTE: Tensor, before_RTN: Tensor, context_RTC: Tensor) -> Tensor:
         pairs_RTL2 = (self.word(words_RTE) + self.state(before_RTN) + self.context(context_RTC)).unflatten(-1, (-1, 2))

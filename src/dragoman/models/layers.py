@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dragoman.attention import Attention
+from dragoman.attention.mask import Kind
 from dragoman.models.dropout import Dropout
 from dragoman.models.positions import Positions
 
@@ -73,7 +75,7 @@ class FeedForward(nn.Module):
 
 
 class GatedFeedForward(FeedForward):
-    """(activation(x G) ⊙ x W₁) W₂, with SiLU it is SwiGLU. Shazeer 2020, section 2."""
+    """(activation(x G + g) ⊙ (x W₁ + b₁)) W₂ + b₂, with SiLU it is SwiGLU. Shazeer 2020, section 2, has no biases."""
 
     def __init__(self, dim: int, inner: int, dropout: float, activation: Callable[[Tensor], Tensor]) -> None:
         super().__init__(dim, inner, dropout, activation)
@@ -96,7 +98,10 @@ class NoFeedForward(nn.Module):
 
 
 class Embedding(nn.Module):
-    """Tokens and their positions: √D · E[token] + position. Vaswani et al. 2017, sections 3.4 and 3.5."""
+    """Tokens and their positions: √D · E[token] + position. Vaswani et al. 2017, sections 3.4 and 3.5.
+
+    ValueError for tokens behind the last position.
+    """
 
     def __init__(self, vocab_size: int, dim: int, positions: Positions, dropout: float) -> None:
         super().__init__()
@@ -108,7 +113,16 @@ class Embedding(nn.Module):
 
     def forward(self, tokens_BT: Tensor, start: int) -> Tensor:
         """(B, T, D); the first token stands at position `start`."""
+        end, reach = start + tokens_BT.shape[1], self.positions.max_length
+        if end > reach:
+            raise ValueError(f"A sentence of {end} tokens is longer than the model's `max_length` ({reach}).")
         return self.dropout(self.positions.add(self.table(tokens_BT) * self.scale, start))
+
+
+def normal(linear: nn.Linear) -> nn.Linear:
+    """Outputs that vary as the inputs do: normal, with a standard deviation of their number ** -½."""
+    nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
+    return linear
 
 
 def xavier(linear: nn.Linear) -> nn.Linear:
@@ -119,8 +133,17 @@ def xavier(linear: nn.Linear) -> nn.Linear:
     return linear
 
 
+def check_place(key: str, attention: Attention, kind: Kind, needed: str = "") -> None:
+    """ValueError for an attention that may not stand in this place, or not beside the positions that need it to."""
+    name = type(attention).__name__
+    if kind not in attention.kinds:
+        raise ValueError(f"`{key}`: {name} has no meaning there; choose fused.")
+    if needed and needed not in attention.positions:
+        raise ValueError(f"`{key}`: {name} does not go with `positions: {needed}`; choose sinusoidal, learned or none.")
+
+
 def choose(key: str, name: str, choices: Mapping[str, Choice]) -> Choice:
-    """The choice of that name, or an error that lists them."""
+    """The choice of that name, or a ValueError that lists them."""
     if name not in choices:
         raise ValueError(f"`{key}` ({name}) must be one of {', '.join(choices)}.")
     return choices[name]
