@@ -1,18 +1,15 @@
 """Attention: the definition, its fast forms, its masks."""
 
 import itertools
-from functools import partial
 
 import pytest
 import torch
-from torch import nn
 from torch.nn.attention.flex_attention import flex_attention
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dragoman.attention import KV, Fused, Mask, MultiHeadAttention, SlidingWindow, kernels, record
+from dragoman.attention import KV, Fused, Mask, SlidingWindow, additive, kernels, linear
 from dragoman.attention.flex import from_rules
 from dragoman.attention.fused import one_kernel, two_products
-from dragoman.attention.multihead import fold, unfold
 from models_for_tests import ATTENTIONS, fits
 
 CASES = list(
@@ -42,6 +39,13 @@ def cases_of(name):
         # queries before the first key only make sense in cross-attention
         if possible(name, kind, slopes) and (kind == "cross" or lengths[0] <= lengths[1]):
             yield kind, lengths, padding, slopes
+
+
+@pytest.fixture
+def several_blocks(monkeypatch):
+    """Of sentences as short as these."""
+    monkeypatch.setattr(linear, "BLOCK", 4)
+    monkeypatch.setattr(additive, "TILE", 300)  # of 13 queries one at a time, of 7 two, of single ones two sentences
 
 
 ALL = [(name, *case) for name in EVERY for case in cases_of(name)]
@@ -88,6 +92,7 @@ def test_weights_sum_to_one_over_what_may_be_read_and_only_there(name, kind, len
     assert torch.all(torch.isclose(sums, torch.ones_like(sums)) | (sums == 0))
 
 
+@pytest.mark.usefixtures("several_blocks")
 @pytest.mark.parametrize(("name", "kind", "lengths", "padding", "slopes"), ALL)
 def test_the_fast_form_is_the_definition_values_and_gradients(name, kind, lengths, padding, slopes):
     attention = EVERY[name]
@@ -151,6 +156,7 @@ def test_gradients_are_those_of_finite_differences(name):
     assert torch.autograd.gradcheck(lambda *qkv: attend(attention, *qkv, mask), chosen)
 
 
+@pytest.mark.usefixtures("several_blocks")
 @pytest.mark.parametrize("name", [name for name in EVERY if "causal" in EVERY[name].kinds])
 @pytest.mark.parametrize("bites", [[1] * 13, [4, 1, 8], [12, 1]])
 def test_what_is_remembered_in_bites_gives_what_is_read_at_once(name, bites):
@@ -254,51 +260,12 @@ def test_attention_drops_weights_in_training_and_never_in_eval(name):
     assert not torch.equal(*twice())
 
 
-@pytest.mark.parametrize("kind", ["self", "causal"])
-def test_multi_head_attention_is_that_of_torch_with_copied_weights(kind):
-    torch.manual_seed(0)
-    ours = MultiHeadAttention(dim=16, num_heads=4, num_kv_heads=4, attention=partial(Fused, dropout=0.0)).double()
-    theirs = nn.MultiheadAttention(16, 4, batch_first=True).double()
-    with torch.no_grad():
-        theirs.in_proj_weight.copy_(torch.cat((ours.query.weight, ours.key_value.weight)))
-        theirs.in_proj_bias.copy_(torch.randn(48))
-        ours.query.bias.copy_(theirs.in_proj_bias[:16])
-        ours.key_value.bias.copy_(theirs.in_proj_bias[16:])
-        theirs.out_proj.weight.copy_(ours.output.weight)
-        theirs.out_proj.bias.copy_(torch.randn(16))
-        ours.output.bias.copy_(theirs.out_proj.bias)
-    x = torch.randn(3, 5, 16, dtype=torch.float64)
-    keys_BS = torch.arange(5)[None] < torch.tensor([5, 3, 1])[:, None]
-    causal = torch.ones(5, 5, dtype=torch.bool).triu(1) if kind == "causal" else None
-    expected, expected_weights = theirs(x, x, x, key_padding_mask=~keys_BS, attn_mask=causal)
-    with record(ours) as seen:
-        mask = Mask(kind, keys_BS)
-        got = ours(x, ours.read(x, mask), mask)
-    torch.testing.assert_close(got, expected)
-    torch.testing.assert_close(seen["attention"].weights_BHTS.mean(1), expected_weights)
-
-
-def test_folded_rows_read_what_repeated_memory_would_give():
-    torch.manual_seed(0)
-    module = (
-        MultiHeadAttention(dim=16, num_heads=4, num_kv_heads=4, attention=partial(Fused, dropout=0.0)).double().eval()
-    )
-    memory, x = torch.randn(3, 5, 16).double(), torch.randn(6, 2, 16).double()
-    keys_BS = torch.arange(5)[None] < torch.tensor([5, 3, 1])[:, None]
-    mask, twice = Mask("cross", keys_BS), Mask("cross", keys_BS.repeat_interleave(2, 0))
-    folded = module(x, module.read(memory, mask), mask)
-    repeated = module(x, module.read(memory.repeat_interleave(2, 0), twice), twice)
-    torch.testing.assert_close(folded, repeated)
-
-
-def test_fold_and_unfold_are_inverse_and_keep_a_sentences_rows_together():
-    q_RHTK = torch.arange(6 * 2 * 3 * 4).view(6, 2, 3, 4)
-    folded = fold(q_RHTK, 2)
-    assert folded.shape == (2, 2, 9, 4)
-    assert torch.equal(folded[1, 0, :3], q_RHTK[3, 0])
-    assert torch.equal(unfold(folded, 6), q_RHTK)
-
-
-def test_dim_must_be_a_multiple_of_the_heads():
-    with pytest.raises(ValueError, match=r"`dim` \(10\) must be a multiple of `num_heads` \(4\)\."):
-        MultiHeadAttention(dim=10, num_heads=4, num_kv_heads=4, attention=partial(Fused, dropout=0.0))
+def test_the_kernel_of_torch_drops_weights_in_training_and_never_in_eval(monkeypatch):
+    """It would drop them in eval mode too, were it asked."""
+    monkeypatch.setattr(Fused, "way", lambda *_: "torch")
+    attention = Fused(dropout=0.5, num_heads=2, head_dim=8).double()
+    q, k, v, keys_BS = make(7, 13, "some", requires_grad=False)
+    mask = Mask("causal", keys_BS)
+    expected = EVERY["dot"].weights(q, k, mask) @ v
+    torch.testing.assert_close(attend(attention.eval(), q, k, v, mask), expected)
+    assert not torch.allclose(attend(attention.train(), q, k, v, mask), expected)
