@@ -7,7 +7,7 @@ import torch
 from torch.nn.attention.flex_attention import flex_attention
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dragoman.attention import KV, Fused, Mask, SlidingWindow, additive, kernels, linear
+from dragoman.attention import KV, Mask, SlidingWindow, additive, linear
 from dragoman.attention.flex import from_rules
 from dragoman.attention.fused import one_kernel, two_products
 from models_for_tests import ATTENTIONS, fits
@@ -213,35 +213,6 @@ def test_additive_scores_are_finite_however_large_the_projections():
     assert torch.isfinite(q.grad).all()
 
 
-def test_a_fused_attention_names_the_kernel_that_it_runs():
-    q, k, v, _ = make(7, 7, "none", requires_grad=False)
-    mask, long = Mask("causal"), torch.randn(1, 2, 1024, 8)
-    name = lambda q, k, v: EVERY["fused"].kernel(q, KV(k, v), mask)  # noqa: E731
-    assert name(q, k, v) == "flash attention"
-    assert name(*(one.bfloat16() for one in (q, k, v))) == "two matrix products"
-    assert name(*(long.bfloat16() for _ in range(3))) == "flash attention"
-    with torch.no_grad():
-        assert name(*(one.bfloat16() for one in (q, k, v))) == "flash attention"
-        past = KV(k, v)
-        assert (
-            ATTENTIONS["fused"](dropout=0.1, num_heads=2, head_dim=8).kernel(q, past, mask)
-            == "matrix products with dropout"
-        )
-
-
-def test_kernels_are_told_by_what_they_read_for():
-    q, k, v, _ = make(13, 13, "none", requires_grad=False)
-    model = torch.nn.ModuleList([EVERY["fused"], EVERY["window"], EVERY["linear"]])
-    with kernels(model) as seen:
-        attend(EVERY["fused"], q, k, v, Mask("self"))
-        attend(EVERY["window"], q, k, v, Mask("causal"))
-        attend(EVERY["window"], q[:, :, :3], k[:, :, :3], v[:, :, :3], Mask("causal"))
-        attend(EVERY["linear"], q, k, v, Mask("cross"))
-    assert seen == {"self": {"flash attention"}, "causal": {"blocks", "flash attention"}, "cross": {"Linear"}}
-    attend(EVERY["linear"], q, k, v, Mask("self"))
-    assert seen["self"] == {"flash attention"}  # outside the context nothing is noted
-
-
 def test_without_scale_the_logits_are_larger_by_the_root_of_the_width():
     q, k, _v, _ = make(3, 7, "none")
     scaled = EVERY["dot"].weights(q, k, Mask("self"))
@@ -258,14 +229,3 @@ def test_attention_drops_weights_in_training_and_never_in_eval(name):
     assert torch.equal(*twice())
     attention.train()
     assert not torch.equal(*twice())
-
-
-def test_the_kernel_of_torch_drops_weights_in_training_and_never_in_eval(monkeypatch):
-    """It would drop them in eval mode too, were it asked."""
-    monkeypatch.setattr(Fused, "way", lambda *_: "torch")
-    attention = Fused(dropout=0.5, num_heads=2, head_dim=8).double()
-    q, k, v, keys_BS = make(7, 13, "some", requires_grad=False)
-    mask = Mask("causal", keys_BS)
-    expected = EVERY["dot"].weights(q, k, mask) @ v
-    torch.testing.assert_close(attend(attention.eval(), q, k, v, mask), expected)
-    assert not torch.allclose(attend(attention.train(), q, k, v, mask), expected)
