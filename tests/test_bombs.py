@@ -288,6 +288,7 @@ def test_a_run_that_would_take_all_is_refused(theirs: Path, attack: str) -> None
 
 
 LARGE = 2**62
+LINE = "The hen runs. " * 5  # of more tokens than four windows, where attention to a window goes by blocks
 ODD: dict[str, Arm] = {
     "no end": part("search.length_ratio", math.inf),
     "long": part("search.length_extra", LARGE),
@@ -307,10 +308,12 @@ ODD: dict[str, Arm] = {
 
 @pytest.mark.parametrize("attack", ODD)
 def test_a_run_that_is_odd_translates_a_line_to_a_line(theirs: Path, attack: str) -> None:  # noqa: F811
-    plain = Translator.load(theirs)(["The hen runs."])
+    whole = Translator.load(theirs)
+    assert len(whole.tokenizers.source.encode(LINE)) > 4 * WINDOW["window"]
+    plain = whole([LINE])
     ODD[attack](theirs)
     with Taken() as taken:
-        found = Translator.load(theirs)(["The hen runs.", ""])
+        found = Translator.load(theirs)([LINE, ""])
     taken.check()
     assert len(found) == 2
     assert not any("\n" in line for line in found)

@@ -9,6 +9,7 @@ import lightning as L
 import pytest
 import torch
 
+from dragoman.attention import KV, Flex, Fused, Mask, ScaledDot
 from dragoman.data.batch import collate
 from dragoman.run import Run
 from dragoman.training.fused_loss import FusedLoss
@@ -155,6 +156,34 @@ def test_the_fused_loss_is_the_whole_one(dtype, positions):
     assert other == pytest.approx(one, rel=near)
     for a, b in zip(ours, plain, strict=True):
         assert ((a - b).norm() / b.norm()).item() <= near
+
+
+@pytest.mark.parametrize("name", ["fused", "flex"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("slopes", [None, (0.5, 0.25)])
+@pytest.mark.parametrize(
+    ("kind", "queries", "keys"),
+    [("self", 33, 33), ("causal", 33, 33), ("causal", 1, 40), ("causal", 5, 40), ("cross", 21, 40)],
+)
+def test_attention_is_its_definition(name, dtype, slopes, kind, queries, keys):
+    """In eval mode whatever the dropout is; with a sentence that is all padding, and from a cache."""
+    torch.manual_seed(0)
+    sizes = {"num_heads": 2, "head_dim": 32}
+    fast = (Fused(dropout=0.5, **sizes) if name == "fused" else Flex(dropout=0.0, **sizes)).eval()
+    slow = ScaledDot(dropout=0.0, scale=True, **sizes)
+    keys_BS = (torch.arange(keys)[None] < torch.tensor([keys, keys // 2, 0])[:, None]).cuda()
+    given = [torch.randn(3, 2, n, 32, device="cuda").to(dtype) for n in (queries, keys, keys)]
+    for mask in (Mask(kind, slopes=slopes), Mask(kind, keys_BS, slopes=slopes)):
+        found = []
+        for one, type_ in ((fast, dtype), (slow, torch.float64)):
+            q, k, v = (x.to(type_).requires_grad_() for x in given)
+            out = one(q, KV(k, v), mask) if one is fast else one.weights(q, k, mask) @ v
+            gradients = torch.autograd.grad(out.square().sum(), (q, k, v))
+            found.append(dict(zip(("out", "q", "k", "v"), (out, *gradients), strict=True)))
+        for part in found[1]:
+            near = 2e-3 if dtype is torch.float32 else 5e-2  # tf32 may be on
+            assert apart(*({part: one[part]} for one in found)) <= near, part
+        assert mask.keys_BS is None or not found[0]["out"][2].any()
 
 
 def test_fused_adamw_gets_clipped_gradients_whatever_the_precision(tmp_path):

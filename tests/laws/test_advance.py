@@ -1,17 +1,14 @@
 """Models: one bite or many, causality, padding, a batch is its sentences."""
 
-import cmath
 import itertools
-import math
 
 import pytest
 import torch
 from torch import nn
 
-from dragoman.attention import Additive, Fixed, Linear, Mask
+from dragoman.attention import Additive, Fixed, Linear
 from dragoman.ids import BOS, EOS, PAD
 from dragoman.models import Ensemble, select
-from dragoman.models.positions import Alibi, Rotary, Sinusoidal
 from models_for_tests import ATTENTIONS, encoder_decoder, fits, goes_with, rnnsearch, sources, transformer
 
 SETTINGS = [
@@ -45,6 +42,13 @@ MODELS |= {
     for heads in (1, 2)
 }
 MODELS |= {
+    f"{norm} {feed_forward}, fixed": lambda norm=norm, feed_forward=feed_forward: transformer(
+        norm=norm, feed_forward=feed_forward, attention="fixed"
+    ).double()
+    for norm, feed_forward in itertools.product(("pre", "post"), ("relu", "none"))
+}
+TRANSFORMERS = dict(MODELS)
+MODELS |= {
     f"RNNsearch {attention}": lambda attention=attention: rnnsearch(attention=attention).double()
     for attention in ATTENTIONS
     if fits(attention, "cross")
@@ -54,8 +58,8 @@ MODELS["ensemble"] = lambda: Ensemble([transformer(0), transformer(1)]).double()
 every_model = pytest.mark.parametrize("make_model", MODELS.values(), ids=MODELS.keys())
 
 
-def targets(count: int, length: int, seed: int = 3):
-    generator = torch.Generator().manual_seed(seed)
+def targets(count: int, length: int):
+    generator = torch.Generator().manual_seed(3)
     words = torch.randint(4, 23, (count, length - 1), generator=generator)
     return torch.cat((torch.full((count, 1), BOS), words), 1)
 
@@ -116,6 +120,17 @@ def test_rows_of_a_sentence_share_its_memory(make_model):
     torch.testing.assert_close(shared, repeated)
 
 
+@pytest.mark.parametrize("make_model", TRANSFORMERS.values(), ids=TRANSFORMERS.keys())
+def test_half_precision_weights_give_logits_and_gradients_of_theirs(make_model):
+    model, src, tgt = make_model(), sources(4), targets(4, 11)
+    expected = model(src, tgt)
+    logits = model.bfloat16()(src, tgt)
+    assert logits.dtype == torch.bfloat16
+    assert ((logits - expected).norm() / expected.norm()).item() < 0.05
+    logits.sum().backward()
+    assert all(torch.isfinite(one.grad).all() for one in model.parameters() if one.grad is not None)
+
+
 @every_model
 @torch.no_grad()
 def test_an_empty_source_gives_numbers(make_model):
@@ -132,12 +147,15 @@ def test_dropout_acts_in_training_and_never_in_eval(make_model):
     assert not torch.equal(model.train()(src, tgt), model(src, tgt))
 
 
-def test_every_parameter_gets_a_gradient():
-    for norm, feed_forward in [("pre", "swiglu"), ("post", "relu")]:
-        model = transformer(norm=norm, feed_forward=feed_forward, positions="learned").train()
-        model(sources(4), targets(4, 7)).pow(2).sum().backward()
-        silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-        assert silent == []
+@every_model
+def test_every_parameter_gets_a_gradient_or_is_frozen(make_model):
+    """Ranks that train together wait for the gradient of everything that is trained."""
+    model = make_model()
+    frozen = [name for name, one in model.named_parameters() if not one.requires_grad]
+    model.requires_grad_(True)
+    model(sources(4), targets(4, 7)).pow(2).sum().backward()
+    silent = [name for name, one in model.named_parameters() if one.grad is None or not one.grad.any()]
+    assert silent == frozen
 
 
 @pytest.mark.parametrize(("norm_first", "norm"), [(True, "pre"), (False, "post")])
@@ -191,43 +209,6 @@ def copy_rest(theirs, ours, norms):
         norm.load_state_dict(around.norm.state_dict())
 
 
-def test_sinusoids_are_those_of_the_paper():
-    table = Sinusoidal(dim=6, num_heads=1, max_length=50).add(torch.zeros(1, 40, 6), start=3)[0]
-    for position, i in itertools.product(range(3, 43), range(3)):
-        angle = position / 10000 ** (2 * i / 6)
-        assert table[position - 3, 2 * i].item() == pytest.approx(math.sin(angle), abs=1e-5)
-        assert table[position - 3, 2 * i + 1].item() == pytest.approx(math.cos(angle), abs=1e-5)
-
-
-def test_rotated_products_depend_on_the_distance_alone():
-    """Su et al. 2021, equation 11: qᵀ R(n - m) k, here written out for one pair of numbers, as complex ones."""
-    rotary = Rotary(dim=8, num_heads=2, max_length=50).double()
-    q, k = torch.randn(2, 1, 1, 1, 4, dtype=torch.float64)
-    for m, n in itertools.product((0, 1, 7, 30), repeat=2):
-        expected = 0.0
-        for i in range(2):
-            a, b = (complex(*x[0, 0, 0, i::2].tolist()) for x in (q, k))
-            expected += (a.conjugate() * b * cmath.exp(1j * (n - m) / 10000 ** (2 * i / 4))).real
-        got = (rotary.rotate(q, m) * rotary.rotate(k, n)).sum().item()
-        assert got == pytest.approx(expected, rel=1e-5, abs=1e-5)  # the table is made in fp32
-
-
-def test_alibi_takes_off_what_the_paper_says():
-    assert Alibi(dim=8, num_heads=8, max_length=1).slopes() == tuple(1 / 2**n for n in range(1, 9))
-    bias = Mask("causal", slopes=(0.5, 0.25)).bias(2, 4, torch.device("cpu"))
-    assert bias[0, 0].tolist() == [[-1.0, -0.5, 0.0, -0.5], [-1.5, -1.0, -0.5, 0.0]]
-    assert torch.equal(bias[0, 1], bias[0, 0] / 2)
-
-
-@pytest.mark.parametrize("positions", ["none", "sinusoidal", "learned", "rotary", "alibi"])
-def test_only_positions_tell_an_encoder_the_order(positions):
-    model = transformer(positions=positions).double()
-    src = torch.tensor([[5, 6, 7, 8, EOS]])
-    order = torch.tensor([3, 1, 0, 2, 4])
-    keys = [model.encode(one).layers[0].k_BHSK for one in (src, src[:, order])]
-    assert torch.allclose(keys[0][:, :, order], keys[1]) == (positions == "none")
-
-
 def test_tied_embeddings_are_one_tensor():
     tied = transformer(tied_embeddings="all")
     assert tied.output.weight is tied.target.table.weight is tied.source.table.weight
@@ -251,6 +232,7 @@ def test_tied_embeddings_are_one_tensor():
         ({"encoder_attention": Fixed}, "`encoder_attention`: Fixed has no meaning there; choose fused"),
         ({"decoder_attention": Additive, "positions": "rotary"}, "Additive does not go with `positions: rotary`"),
         ({"encoder_attention": Linear, "positions": "alibi"}, "Linear does not go with `positions: alibi`; choose sin"),
+        ({"cross_attention": Fixed, "attention_dropout": 0.1}, "fixed attention .* set `attention_dropout`"),
         ({"decoder_attention": Linear, "attention_dropout": 0.1}, "set `attention_dropout` \\(0.1\\) to 0"),
     ],
 )

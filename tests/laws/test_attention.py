@@ -1,19 +1,16 @@
 """Attention: the definition, its fast forms, its masks."""
 
 import itertools
-from functools import partial
 
 import pytest
 import torch
-from torch import nn
 from torch.nn.attention.flex_attention import flex_attention
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dragoman.attention import KV, Fused, Mask, MultiHeadAttention, kernels, record
+from dragoman.attention import KV, Mask, SlidingWindow, additive, linear
 from dragoman.attention.flex import from_rules
 from dragoman.attention.fused import one_kernel, two_products
-from dragoman.attention.multihead import fold, unfold
-from models_for_tests import ATTENTIONS, fits, goes_with
+from models_for_tests import ATTENTIONS, fits
 
 CASES = list(
     itertools.product(
@@ -23,12 +20,18 @@ CASES = list(
         [None, (0.5, 0.25)],  # slopes
     )
 )
+GLOBAL = {"window": 0, "sparse": 1, "three global": 3, "more global than tokens": 14}  # all with a window of 2
 EVERY = {name: made(dropout=0.0, num_heads=2, head_dim=8).double().eval() for name, made in ATTENTIONS.items()}
+EVERY |= {
+    name: SlidingWindow(dropout=0.0, num_heads=2, head_dim=8, window=2, global_tokens=GLOBAL[name]).double().eval()
+    for name in ("three global", "more global than tokens")
+}
 
 
 def possible(name, kind, slopes):
     """Whether the mechanism means anything there."""
-    return fits(name, kind) and (slopes is None or (kind != "cross" and goes_with(name, "alibi")))
+    attention = EVERY[name]
+    return kind in attention.kinds and (slopes is None or (kind != "cross" and "alibi" in attention.positions))
 
 
 def cases_of(name):
@@ -36,6 +39,13 @@ def cases_of(name):
         # queries before the first key only make sense in cross-attention
         if possible(name, kind, slopes) and (kind == "cross" or lengths[0] <= lengths[1]):
             yield kind, lengths, padding, slopes
+
+
+@pytest.fixture
+def several_blocks(monkeypatch):
+    """Of sentences as short as these."""
+    monkeypatch.setattr(linear, "BLOCK", 4)
+    monkeypatch.setattr(additive, "TILE", 300)  # of 13 queries one at a time, of 7 two, of single ones two sentences
 
 
 ALL = [(name, *case) for name in EVERY for case in cases_of(name)]
@@ -68,8 +78,7 @@ def readable(name, kind, T, S, keys_BS, b, t, s):
         return False
     if name == "fixed":
         return s == S - 1 if keys_BS is None else s == int(keys_BS[b].nonzero().max())
-    near = abs(s - here) < 2
-    return {"window": near, "sparse": near or s == 0 or here == 0}.get(name, True)
+    return name not in GLOBAL or abs(s - here) < 2 or min(s, here) < GLOBAL[name]
 
 
 @pytest.mark.parametrize(("name", "kind", "lengths", "padding", "slopes"), ALL)
@@ -83,6 +92,7 @@ def test_weights_sum_to_one_over_what_may_be_read_and_only_there(name, kind, len
     assert torch.all(torch.isclose(sums, torch.ones_like(sums)) | (sums == 0))
 
 
+@pytest.mark.usefixtures("several_blocks")
 @pytest.mark.parametrize(("name", "kind", "lengths", "padding", "slopes"), ALL)
 def test_the_fast_form_is_the_definition_values_and_gradients(name, kind, lengths, padding, slopes):
     attention = EVERY[name]
@@ -126,7 +136,17 @@ def agree(fast, definition, given, parameters=()):
         torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_row_that_may_read_nothing_gets_nothing_in_half_precision(dtype):
+    q, k, v, keys_BS = make(7, 7, "all padded", requires_grad=False)
+    given = [(20 * x).to(dtype).requires_grad_() for x in (q.abs(), -k.abs(), v)]  # scores far below zero
+    out = two_products(given[0], KV(*given[1:]), Mask("self", keys_BS))
+    assert not out[2].any()
+    out.sum().backward()
+    assert all(torch.isfinite(x).all() for x in (out, *(one.grad for one in given)))
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
 def test_gradients_are_those_of_finite_differences(name):
     kind = next(kind for kind in ("causal", "cross") if fits(name, kind))
     q, k, v, keys_BS = make(9, 9, "some")
@@ -136,7 +156,8 @@ def test_gradients_are_those_of_finite_differences(name):
     assert torch.autograd.gradcheck(lambda *qkv: attend(attention, *qkv, mask), chosen)
 
 
-@pytest.mark.parametrize("name", [name for name in EVERY if fits(name, "causal")])
+@pytest.mark.usefixtures("several_blocks")
+@pytest.mark.parametrize("name", [name for name in EVERY if "causal" in EVERY[name].kinds])
 @pytest.mark.parametrize("bites", [[1] * 13, [4, 1, 8], [12, 1]])
 def test_what_is_remembered_in_bites_gives_what_is_read_at_once(name, bites):
     attention, mask = EVERY[name], Mask("causal")
@@ -148,7 +169,7 @@ def test_what_is_remembered_in_bites_gives_what_is_read_at_once(name, bites):
     torch.testing.assert_close(torch.cat(pieces, 2), attend(attention, q, k, v, mask))
     kept = sum(part.numel() for part in past if part is not None)
     read = k.numel() + v.numel()
-    assert (kept < read) == (name in ("linear", "window", "sparse"))
+    assert (kept < read) == (name in ("linear", "window", "sparse", "three global"))
 
 
 def test_a_narrow_window_never_makes_a_tensor_of_all_pairs():
@@ -192,35 +213,6 @@ def test_additive_scores_are_finite_however_large_the_projections():
     assert torch.isfinite(q.grad).all()
 
 
-def test_a_fused_attention_names_the_kernel_that_it_runs():
-    q, k, v, _ = make(7, 7, "none", requires_grad=False)
-    mask, long = Mask("causal"), torch.randn(1, 2, 1024, 8)
-    name = lambda q, k, v: EVERY["fused"].kernel(q, KV(k, v), mask)  # noqa: E731
-    assert name(q, k, v) == "flash attention"
-    assert name(*(one.bfloat16() for one in (q, k, v))) == "two matrix products"
-    assert name(*(long.bfloat16() for _ in range(3))) == "flash attention"
-    with torch.no_grad():
-        assert name(*(one.bfloat16() for one in (q, k, v))) == "flash attention"
-        past = KV(k, v)
-        assert (
-            ATTENTIONS["fused"](dropout=0.1, num_heads=2, head_dim=8).kernel(q, past, mask)
-            == "matrix products with dropout"
-        )
-
-
-def test_kernels_are_told_by_what_they_read_for():
-    q, k, v, _ = make(13, 13, "none", requires_grad=False)
-    model = torch.nn.ModuleList([EVERY["fused"], EVERY["window"], EVERY["linear"]])
-    with kernels(model) as seen:
-        attend(EVERY["fused"], q, k, v, Mask("self"))
-        attend(EVERY["window"], q, k, v, Mask("causal"))
-        attend(EVERY["window"], q[:, :, :3], k[:, :, :3], v[:, :, :3], Mask("causal"))
-        attend(EVERY["linear"], q, k, v, Mask("cross"))
-    assert seen == {"self": {"flash attention"}, "causal": {"blocks", "flash attention"}, "cross": {"Linear"}}
-    attend(EVERY["linear"], q, k, v, Mask("self"))
-    assert seen["self"] == {"flash attention"}  # outside the context nothing is noted
-
-
 def test_without_scale_the_logits_are_larger_by_the_root_of_the_width():
     q, k, _v, _ = make(3, 7, "none")
     scaled = EVERY["dot"].weights(q, k, Mask("self"))
@@ -237,53 +229,3 @@ def test_attention_drops_weights_in_training_and_never_in_eval(name):
     assert torch.equal(*twice())
     attention.train()
     assert not torch.equal(*twice())
-
-
-@pytest.mark.parametrize("kind", ["self", "causal"])
-def test_multi_head_attention_is_that_of_torch_with_copied_weights(kind):
-    torch.manual_seed(0)
-    ours = MultiHeadAttention(dim=16, num_heads=4, num_kv_heads=4, attention=partial(Fused, dropout=0.0)).double()
-    theirs = nn.MultiheadAttention(16, 4, batch_first=True).double()
-    with torch.no_grad():
-        theirs.in_proj_weight.copy_(torch.cat((ours.query.weight, ours.key_value.weight)))
-        theirs.in_proj_bias.copy_(torch.randn(48))
-        ours.query.bias.copy_(theirs.in_proj_bias[:16])
-        ours.key_value.bias.copy_(theirs.in_proj_bias[16:])
-        theirs.out_proj.weight.copy_(ours.output.weight)
-        theirs.out_proj.bias.copy_(torch.randn(16))
-        ours.output.bias.copy_(theirs.out_proj.bias)
-    x = torch.randn(3, 5, 16, dtype=torch.float64)
-    keys_BS = torch.arange(5)[None] < torch.tensor([5, 3, 1])[:, None]
-    causal = torch.ones(5, 5, dtype=torch.bool).triu(1) if kind == "causal" else None
-    expected, expected_weights = theirs(x, x, x, key_padding_mask=~keys_BS, attn_mask=causal)
-    with record(ours) as seen:
-        mask = Mask(kind, keys_BS)
-        got = ours(x, ours.read(x, mask), mask)
-    torch.testing.assert_close(got, expected)
-    torch.testing.assert_close(seen["attention"].weights_BHTS.mean(1), expected_weights)
-
-
-def test_folded_rows_read_what_repeated_memory_would_give():
-    torch.manual_seed(0)
-    module = (
-        MultiHeadAttention(dim=16, num_heads=4, num_kv_heads=4, attention=partial(Fused, dropout=0.0)).double().eval()
-    )
-    memory, x = torch.randn(3, 5, 16).double(), torch.randn(6, 2, 16).double()
-    keys_BS = torch.arange(5)[None] < torch.tensor([5, 3, 1])[:, None]
-    mask, twice = Mask("cross", keys_BS), Mask("cross", keys_BS.repeat_interleave(2, 0))
-    folded = module(x, module.read(memory, mask), mask)
-    repeated = module(x, module.read(memory.repeat_interleave(2, 0), twice), twice)
-    torch.testing.assert_close(folded, repeated)
-
-
-def test_fold_and_unfold_are_inverse_and_keep_a_sentences_rows_together():
-    q_RHTK = torch.arange(6 * 2 * 3 * 4).view(6, 2, 3, 4)
-    folded = fold(q_RHTK, 2)
-    assert folded.shape == (2, 2, 9, 4)
-    assert torch.equal(folded[1, 0, :3], q_RHTK[3, 0])
-    assert torch.equal(unfold(folded, 6), q_RHTK)
-
-
-def test_dim_must_be_a_multiple_of_the_heads():
-    with pytest.raises(ValueError, match=r"`dim` \(10\) must be a multiple of `num_heads` \(4\)\."):
-        MultiHeadAttention(dim=10, num_heads=4, num_kv_heads=4, attention=partial(Fused, dropout=0.0))

@@ -105,19 +105,11 @@ def test_two_sources_with_the_same_last_state_are_the_same_to_it(cell):
             assert torch.equal(got, expected)
 
 
-@pytest.mark.parametrize("make_model", [rnnsearch, encoder_decoder, lambda: encoder_decoder(cell="lstm")])
-def test_every_parameter_gets_a_gradient(make_model):
-    model = make_model().train()
-    model(sources(4), torch.randint(4, 23, (4, 7))).pow(2).sum().backward()
-    silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-    assert silent == []
-
-
 def test_a_wrong_cell_or_attention_is_refused_with_the_ones_there_are():
     sizes = {"source_vocab_size": 9, "target_vocab_size": 9, "embedding_dim": 4, "dim": 4, "readout_dim": 4}
     with pytest.raises(ValueError, match=r"`cell` \(elman\) must be one of gru, lstm\."):
         RNNEncoderDecoder(**sizes, max_length=9, cell="elman", dropout=0.0)
-    with pytest.raises(ValueError, match="`cross_attention`: SlidingWindow has no meaning there; choose additive"):
+    with pytest.raises(ValueError, match="`cross_attention`: SlidingWindow has no meaning there; choose fused"):
         RNNsearch(
             **sizes,
             attention_dim=4,

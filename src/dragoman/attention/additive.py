@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dragoman.attention.base import KV, Attention, normalise
+from dragoman.attention.base import KV, Attention, at_least_fp32, normalise
 from dragoman.attention.mask import Mask
 
 TILE = 1 << 19  # elements: 2 MiB in fp32, which stays in a CPU's cache between its passes
@@ -49,7 +49,7 @@ class Additive(Attention):
 
 def exponential(x: Tensor) -> Tensor:
     """e^{2x} in fp32 at least, without overflow."""
-    return ((x if x.dtype == torch.float64 else x.float()).clamp(-LIMIT, LIMIT) * 2).exp()
+    return (at_least_fp32(x).clamp(-LIMIT, LIMIT) * 2).exp()
 
 
 class TiledScores(torch.autograd.Function):
@@ -88,9 +88,9 @@ def tiles(a_BHTK: Tensor, b_BHSK: Tensor) -> Iterator[tuple[tuple[slice, slice],
     """Slices of sentences and of queries, and r = 1 / (1 + a b) for them: (b, H, t, S, K)."""
     B, H, T, K = a_BHTK.shape
     tile = TILE if a_BHTK.is_cpu else GPU_TILE
-    query = H * b_BHSK.shape[2] * K  # elements
-    queries = max(1, min(T, tile // max(1, query)))
-    sentences = max(1, tile // max(1, query * T))
+    elements = max(1, H * b_BHSK.shape[2] * K)  # of one query
+    queries = max(1, min(T, tile // elements))
+    sentences = max(1, tile // (elements * max(1, T)))
     for first in range(0, B, sentences):
         b = slice(first, first + sentences)
         for start in range(0, T, queries):

@@ -25,12 +25,14 @@ class Attention(nn.Module, ABC):
 
     A subclass says by `weights` *what* it computes; one that also overrides `forward` says how to do it fast, and the
     two must agree. A past is a NamedTuple of tensors (or None) with the sentence as dimension 0 and the head as
-    dimension 1; each mechanism keeps its own kind. `dropout` is the probability of dropping a weight in training.
+    dimension 1; each mechanism keeps its own kind. `dropout` is the probability of dropping a weight in training:
+    ValueError unless it is at least 0 and less than 1.
     """
 
     kinds: ClassVar[frozenset[Kind]] = frozenset({"self", "causal", "cross"})  # the places where it makes sense
     positions: ClassVar[frozenset[str]] = frozenset({"rotary", "alibi"})  # what may move its keys or tilt its scores
     trains_on_cpu: ClassVar[bool] = True
+    asks: ClassVar[bool] = True  # whether queries, and the keys that answer them, make a difference
 
     def __init__(self, *, dropout: float, num_heads: int, head_dim: int) -> None:
         super().__init__()
@@ -60,12 +62,17 @@ class Attention(nn.Module, ABC):
         return type(self).__name__
 
 
+def at_least_fp32(x: Tensor) -> Tensor:
+    """Half precision → fp32."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
 def normalise(scores_BHTS: Tensor, mask: Mask) -> Tensor:
     """Scores → weights: tilted, masked, softmax over the keys. A row that may read nothing is zero, not NaN."""
     T, S, device = *scores_BHTS.shape[2:], scores_BHTS.device
     bias, allowed = mask.bias(T, S, device), mask.dense(T, S, device)
     if bias is not None:
-        scores_BHTS = scores_BHTS + bias
+        scores_BHTS = (scores_BHTS + bias).to(scores_BHTS.dtype)  # the bias is fp32, and would make all of it so
     if allowed is None:
         return scores_BHTS.softmax(-1)
     # The lowest finite number, not -inf: the softmax of a row of those is NaN, in its gradient too.

@@ -10,9 +10,18 @@ from dragoman.attention.mask import Kind, Mask
 
 
 class Fixed(Attention):
-    """All the weight on the last real position: the bottleneck that attention removed. It remembers nothing else."""
+    """All the weight on the last real position: the bottleneck that attention removed. It remembers nothing else.
+
+    ValueError for a `dropout`: there are no weights to drop.
+    """
 
     kinds: ClassVar[frozenset[Kind]] = frozenset({"cross"})
+    asks: ClassVar[bool] = False
+
+    def __init__(self, *, dropout: float, num_heads: int, head_dim: int) -> None:
+        super().__init__(dropout=dropout, num_heads=num_heads, head_dim=head_dim)
+        if dropout:
+            raise ValueError(f"fixed attention has no weights to drop: set `attention_dropout` ({dropout}) to 0.")
 
     def weights(self, q_BHTK: Tensor, k_BHSK: Tensor, mask: Mask) -> Tensor:
         B, S = len(k_BHSK), k_BHSK.shape[2]

@@ -16,7 +16,10 @@ from dragoman.attention.mask import Mask
 
 
 class Flex(ScaledDot):
-    """The numbers of `ScaledDot` from a kernel made for each rule. Needs a compiler; on a CPU it cannot train."""
+    """The numbers of `ScaledDot` from a kernel made for each rule. Needs a compiler; on a CPU it cannot train.
+
+    ValueError for a `dropout`.
+    """
 
     trains_on_cpu: ClassVar[bool] = False
 

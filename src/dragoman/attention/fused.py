@@ -87,6 +87,8 @@ def two_products(q_BHTK: Tensor, past: KV, mask: Mask) -> Tensor:
         scores_BHTS += bias
     if allowed is None:
         return scores_BHTS.softmax(-1) @ past.v_BHSV
-    lowest = torch.finfo(scores_BHTS.dtype).min  # finite: a row that may read nothing would turn into NaN
+    # Half the lowest number: a row that may read nothing would turn into NaN where that and a score make -inf. To add
+    # is sooner than to fill: of a constant nothing goes back.
+    lowest = torch.finfo(scores_BHTS.dtype).min / 2
     scores_BHTS += torch.zeros_like(allowed, dtype=scores_BHTS.dtype).masked_fill_(~allowed, lowest)
     return scores_BHTS.softmax(-1) @ past.v_BHSV * allowed.any(-1, keepdim=True)  # nothing to read: nothing got

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dragoman.attention.base import Attention
+from dragoman.attention.base import Attention, at_least_fp32
 from dragoman.attention.mask import Mask
 
 BLOCK = 64  # positions whose weights among themselves are made at once
@@ -27,7 +27,7 @@ class Sums(NamedTuple):
 class Linear(Attention):
     """φ(q)ᵀφ(k) / Σ φ(q)ᵀφ(k) with φ = elu + 1: equations 4 to 9. Time grows with S, a decoder's state does not.
 
-    A sum forgets where its parts stood: no bias by distance, and no weights to drop.
+    A sum forgets where its parts stood: no bias by distance, and no weights to drop: ValueError for a `dropout`.
     """
 
     positions: ClassVar[frozenset[str]] = frozenset()
@@ -59,15 +59,13 @@ class Linear(Attention):
 
     def forward(self, q_BHTK: Tensor, past: Sums, mask: Mask) -> Tensor:
         with torch.autocast(q_BHTK.device.type, enabled=False):  # sums of many terms want their 24 bits
-            if past.last_k_BHSK is None:
-                q_BHTK = feature(q_BHTK)
-                return divide(q_BHTK @ past.kv_BHKV, (q_BHTK @ past.k_BHK[..., None])[..., 0])
-            return causal(q_BHTK, past)
+            read = whole if past.last_k_BHSK is None else causal
+            return read(feature(q_BHTK), past).to(q_BHTK.dtype)
 
 
 def feature(x: Tensor) -> Tensor:
     """φ, section 3.2.1: positive, and of another slope below zero than above. In fp32 at least."""
-    return F.elu(x if x.dtype == torch.float64 else x.float()) + 1
+    return F.elu(at_least_fp32(x)) + 1
 
 
 def add(sums: Sums, k_BHSK: Tensor | None, v_BHSV: Tensor | None) -> Sums:
@@ -83,10 +81,15 @@ def divide(total: Tensor, norm: Tensor) -> Tensor:
     return total / (norm + (norm == 0))[..., None]
 
 
+def whole(q_BHTK: Tensor, past: Sums) -> Tensor:
+    """Equation 5, for φ(q) of queries that may read all that was read."""
+    return divide(q_BHTK @ past.kv_BHKV, (q_BHTK @ past.k_BHK[..., None])[..., 0])
+
+
 def causal(q_BHTK: Tensor, past: Sums) -> Tensor:
     """Equations 9 to 12, a block of positions at a time: what stood before the block by its sums, the rest by weights.
 
-    The queries are the last T of the newest S keys.
+    For φ(q) of queries that are the last T of the newest S keys.
     """
     T = q_BHTK.shape[2]
     k_BHSK, v_BHSV = past.last_k_BHSK, past.last_v_BHSV
@@ -98,7 +101,7 @@ def causal(q_BHTK: Tensor, past: Sums) -> Tensor:
     N = -(-T // C)
     q, k, v = (
         F.pad(x, (0, 0, 0, N * C - T)).unflatten(2, (N, C))
-        for x in (feature(q_BHTK), k_BHSK[:, :, older:], v_BHSV[:, :, older:])
+        for x in (q_BHTK, k_BHSK[:, :, older:], v_BHSV[:, :, older:])
     )
     kv_BHNKV = before(k.transpose(-1, -2) @ v) + past.kv_BHKV[:, :, None]
     k_BHNK = before(k.sum(3)) + past.k_BHK[:, :, None]

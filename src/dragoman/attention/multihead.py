@@ -24,7 +24,8 @@ class MultiHeadAttention(nn.Module):
     Self, causal, cross and cached attention are the same call; only the origin of the past differs. One past serves
     all the rows of its sentence (the hypotheses of a beam): R may be a multiple of B, rows of a sentence adjacent.
     With fewer `num_kv_heads` than `num_heads` neighbouring queries share keys and values: one is multi-query (Shazeer
-    2019, section 3), some are grouped-query attention (Ainslie et al. 2023, section 2.2).
+    2019, section 3), some are grouped-query attention (Ainslie et al. 2023, section 2.2). ValueError for a `dim` that
+    is no multiple of `num_heads`, or those none of `num_kv_heads`.
     """
 
     def __init__(self, *, dim: int, num_heads: int, num_kv_heads: int, attention: Callable[..., Attention]) -> None:
@@ -43,6 +44,8 @@ class MultiHeadAttention(nn.Module):
             nn.init.xavier_uniform_(weight)
         for linear in (self.query, self.key_value, self.output):
             nn.init.zeros_(linear.bias)
+        self.asks = self.attention.asks
+        self.query.requires_grad_(self.asks)  # ranks that train together would wait for its gradient for ever
 
     def read(self, memory_BSD: Tensor, mask: Mask, past: Any = None, rotate: Callable[[Tensor], Tensor] = stay) -> Any:
         """Project what is to be read and add it to what was read before."""
@@ -64,7 +67,7 @@ def share(past: Any, queries: int) -> Any:
     if queries == 1:
         return past
     parts = [None if part is None else part.repeat_interleave(queries, dim=1) for part in past]
-    return type(past)(*parts) if hasattr(past, "_fields") else tuple(parts)
+    return type(past)(*parts)
 
 
 def fold(q_RHTK: Tensor, sentences: int) -> Tensor:

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from dragoman.attention.base import Attention
 from dragoman.attention.mask import Kind, Mask
-from dragoman.attention.multihead import share
 
 RECORDING = threading.RLock()  # one at a time: a watch takes the place of a method
 PLACES: dict[Kind, str] = {"self": "encoder", "causal": "decoder", "cross": "cross"}  # as users know them
@@ -62,7 +61,7 @@ class Watch:
         q_BHTK, _past, mask = inputs
         self._check(self.keys, q_BHTK)
         assert self.keys is not None
-        (k_BHSK,) = share((self.keys,), q_BHTK.shape[1] // self.keys.shape[1])
+        k_BHSK = self.keys.repeat_interleave(q_BHTK.shape[1] // self.keys.shape[1], dim=1)
         weights_BHTS = self.attention.weights(q_BHTK, k_BHSK, mask).detach()
         if self.name in self.seen:
             weights_BHTS = torch.cat((self.seen[self.name].weights_BHTS, weights_BHTS), dim=2)

@@ -20,7 +20,7 @@ class SlidingWindow(Fused):
     """Reads keys fewer than `window` positions away, to both sides or, where causal, back; time grows with S, not S².
 
     The first `global_tokens` of a sentence are read by every query and, as queries, read everything. A decoder keeps
-    those and the keys still in reach.
+    those and the keys still in reach. ValueError for a window below 1 or fewer than no global tokens.
     """
 
     kinds: ClassVar[frozenset[Kind]] = frozenset({"self", "causal"})
@@ -56,9 +56,10 @@ class SlidingWindow(Fused):
         return torch.cat((x_BHSK[:, :, :first], x_BHSK[:, :, older:]), dim=2)
 
     def in_blocks(self, q_BHTK: Tensor, past: KV) -> bool:
-        """Whether blocks pay: in short sentences a whole row costs no more."""
+        """Whether blocks pay: in short sentences, or where everybody reads all, a whole row costs no more."""
         T, S = q_BHTK.shape[2], past.k_BHSK.shape[2]
-        return T == S and 4 * self.window <= T and not (self.training and self.dropout > 0)
+        pays = 4 * self.window <= T and self.global_tokens <= T
+        return T == S and pays and not (self.training and self.dropout > 0)
 
     def kernel(self, q_BHTK: Tensor, past: KV, mask: Mask) -> str:
         return "blocks" if self.in_blocks(q_BHTK, past) else super().kernel(q_BHTK, past, self.narrow(mask))
@@ -77,7 +78,7 @@ class SlidingWindow(Fused):
 def blockwise(q_BHTK: Tensor, past: KV, mask: Mask) -> Tensor:
     """Blocks of `window` queries, each with its own keys, those beside it and the global ones: no tensor of T × S.
 
-    For queries that are all of the keys and among which the global ones read no more than the others.
+    For queries that are all of the keys, no fewer than the global ones, which read here no more than the others.
     """
     T, W, g = q_BHTK.shape[2], mask.window or 1, mask.global_tokens
     N, right = -(-T // W), 0 if mask.kind == "causal" else W

@@ -9,8 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from dragoman.attention.base import at_least_fp32
 from dragoman.models.dropout import Dropout
-from dragoman.models.layers import xavier
+from dragoman.models.layers import normal, xavier
 
 
 class GRUCell(nn.Module):
@@ -96,8 +97,7 @@ class Readout(nn.Module):
         self.state = xavier(nn.Linear(dim, 2 * readout_dim, bias=False))
         self.context = xavier(nn.Linear(context_dim, 2 * readout_dim, bias=False))
         self.dropout = Dropout(dropout)
-        self.output = nn.Linear(readout_dim, vocab_size, bias=False)
-        nn.init.normal_(self.output.weight, std=readout_dim**-0.5)
+        self.output = normal(nn.Linear(readout_dim, vocab_size, bias=False))
 
     def forward(self, words_RTE: Tensor, before_RTN: Tensor, context_RTC: Tensor) -> Tensor:
         pairs_RTL2 = (self.word(words_RTE) + self.state(before_RTN) + self.context(context_RTC)).unflatten(-1, (-1, 2))
@@ -110,11 +110,6 @@ def turned(x_BSE: Tensor, keys_BS: Tensor) -> Tensor:
     place_BS = torch.arange(keys_BS.shape[1], device=keys_BS.device).expand_as(keys_BS)
     from_BS = torch.where(place_BS < lengths_B1, lengths_B1 - 1 - place_BS, place_BS)
     return x_BSE.gather(1, from_BS[:, :, None].expand_as(x_BSE))
-
-
-def at_least_fp32(x: Tensor) -> Tensor:
-    """Half precision → fp32."""
-    return x if x.dtype == torch.float64 else x.float()
 
 
 CELLS: dict[str, type[GRUCell] | type[LSTMCell]] = {"gru": GRUCell, "lstm": LSTMCell}

@@ -13,7 +13,10 @@ from dragoman.models.seq2seq import Seq2Seq
 
 
 class Ensemble(Seq2Seq):
-    """log mean exp of the members' log-probabilities. Sutskever et al. 2014, section 3.6."""
+    """log mean exp of the members' log-probabilities. Sutskever et al. 2014, section 3.6.
+
+    ValueError for members without a vocabulary in common.
+    """
 
     members: list[Seq2Seq]  # a ModuleList, which the type checker takes for a list of anything
 

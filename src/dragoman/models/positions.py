@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Positions(nn.Module):
-    """None at all: what stands where can only be told from causality.
+    """None at all: what stands where can only be told from causality. `max_length`: how many there are.
 
     A kind of positions does one of three things: `add` to embeddings, `rotate` queries and keys of self-attention, or
     take off its scores by distance (`slopes`).
@@ -20,6 +20,7 @@ class Positions(nn.Module):
 
     def __init__(self, *, dim: int, num_heads: int, max_length: int) -> None:
         super().__init__()
+        self.max_length = max_length
 
     def add(self, x_BTD: Tensor, start: int) -> Tensor:
         """To embeddings, the first of which stands at position `start`."""
@@ -62,7 +63,9 @@ class Learned(Positions):
 
 class Rotary(Positions):
     """Turns pairs of a query's or key's numbers by an angle that grows with the position: their product then depends on
-    the distance alone. Su et al. 2021, section 3.2.2, equation 34, the pairs made of the two halves, not of neighbours.
+    the distance alone. Su et al. 2021, section 3.4.2, equation 34, the pairs made of the two halves, not of neighbours.
+
+    ValueError for heads of an odd width.
     """
 
     needs = "rotary"

@@ -16,7 +16,7 @@ from dragoman.attention.multihead import fold, unfold
 from dragoman.ids import PAD
 from dragoman.models.cells import CELLS, READERS, Readout, turned
 from dragoman.models.dropout import Dropout
-from dragoman.models.layers import choose, xavier
+from dragoman.models.layers import check_place, choose, xavier
 from dragoman.models.seq2seq import Seq2Seq, check_length
 
 
@@ -90,7 +90,8 @@ class RNNsearch(Recurrent):
 
     h_j = [→h_j; ←h_j], s_0 = tanh(W_s ←h_1), c_i = Σ_j α_ij h_j, weighted for W_a s_{i-1} and U_a h_j. The decoder's
     cell is the paper's. The encoder's is torch's GRU, whose reset gate comes after the recurrent product, not before.
-    `cross_attention` is additive in the paper; any other may stand there.
+    `cross_attention` is additive in the paper; any other may stand there that can read a source. Lengths are in tokens.
+    ValueError for one that cannot, for a size below 1 and for a `max_length` or a dropout out of bounds.
     """
 
     def __init__(
@@ -121,15 +122,14 @@ class RNNsearch(Recurrent):
             dropout=dropout,
             attention=cross_attention(dropout=attention_dropout, num_heads=1, head_dim=attention_dim),
         )
-        if "cross" not in self.attention.kinds:
-            raise ValueError(
-                f"`cross_attention`: {type(self.attention).__name__} has no meaning there; choose additive."
-            )
+        check_place("cross_attention", self.attention, "cross")
         self.forwards = nn.GRU(embedding_dim, dim, batch_first=True)
         self.backwards = nn.GRU(embedding_dim, dim, batch_first=True)
         self.first = xavier(nn.Linear(dim, dim))
         self.query_projection = xavier(nn.Linear(dim, attention_dim))
         self.key_projection = xavier(nn.Linear(2 * dim, attention_dim))
+        for projection in (self.query_projection, self.key_projection):
+            projection.requires_grad_(self.attention.asks)  # no gradient reaches them otherwise
 
     def query(self, s_RN: Tensor) -> Tensor:
         return self.query_projection(s_RN)
@@ -150,7 +150,8 @@ class RNNEncoderDecoder(Recurrent):
     """The whole source in one vector: c_i is the last forward state whatever is asked, and s_0 comes from it alone.
 
     Cho et al. 2014, section 2.2, in the words of Bahdanau et al. 2015, section A.2.2: the decoder is that of RNNsearch.
-    `cell`: gru, or lstm (Sutskever et al. 2014) for encoder and decoder.
+    `cell`: gru, or lstm (Sutskever et al. 2014) for encoder and decoder. Lengths are in tokens. ValueError for another
+    cell, for a size below 1 and for a `max_length` or a dropout out of bounds.
     """
 
     def __init__(

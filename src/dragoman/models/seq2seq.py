@@ -21,7 +21,7 @@ class Seq2Seq(nn.Module, ABC):
     are all `advance`, with all, one or some of the tokens: one bite or many gives the same logits.
     """
 
-    max_length: int  # the longest sentence, in tokens, that can be read or written
+    max_length: int  # the longest sentence, in tokens, that can be read or written: a Transformer refuses longer ones
     target_vocab_size: int
 
     @property
@@ -31,7 +31,7 @@ class Seq2Seq(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, src_BS: Tensor) -> Any:
-        """Ids, padded on the right → memory."""
+        """Ids (B, S), padded on the right → memory. ValueError for more than a model can read."""
 
     @abstractmethod
     def start(self, memory: Any) -> Any:
@@ -41,7 +41,8 @@ class Seq2Seq(nn.Module, ABC):
     def advance(self, tokens_RT: Tensor, state: Any, memory: Any) -> tuple[Tensor, Any]:
         """Write T more tokens: logits (R, T, V) of what follows each, and the state after them.
 
-        `memory` holds B sentences and the state R rows; the rows of a sentence are adjacent.
+        `memory` holds B sentences and the state R rows; the rows of a sentence are adjacent. ValueError for more tokens
+        than a model can write.
         """
 
     def forward(self, src_BS: Tensor, tgt_BT: Tensor) -> Tensor:

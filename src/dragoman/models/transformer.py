@@ -10,10 +10,20 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from dragoman.attention import Attention, Mask, MultiHeadAttention
-from dragoman.attention.mask import Kind
 from dragoman.ids import PAD
-from dragoman.models.layers import FEED_FORWARDS, NORMS, Embedding, PostNorm, choose
-from dragoman.models.positions import POSITIONS, Positions
+from dragoman.models.layers import (
+    FEED_FORWARDS,
+    NORMS,
+    Embedding,
+    FeedForward,
+    NoFeedForward,
+    PostNorm,
+    Sublayer,
+    check_place,
+    choose,
+    normal,
+)
+from dragoman.models.positions import POSITIONS
 from dragoman.models.seq2seq import Seq2Seq, check_length
 
 
@@ -32,16 +42,17 @@ class State(NamedTuple):
 
 
 Rotate = Callable[[Tensor], Tensor]
+Residual = Callable[[Sublayer], PostNorm]
 
 
 class EncoderLayer(nn.Module):
     """Self-attention, then a feed-forward network: section 3.1."""
 
-    def __init__(self, attention: MultiHeadAttention, feed_forward: nn.Module, residual: Callable[[], PostNorm]):
+    def __init__(self, attention: MultiHeadAttention, feed_forward: FeedForward | NoFeedForward, residual: Residual):
         super().__init__()
         self.self_attention = attention
         self.feed_forward = feed_forward
-        self.around_self, self.around_feed_forward = residual(), residual()
+        self.around_self, self.around_feed_forward = residual(attention), residual(feed_forward)
 
     def forward(self, x_BSD: Tensor, mask: Mask, rotate: Rotate) -> Tensor:
         def attend(x: Tensor) -> Tensor:
@@ -57,14 +68,15 @@ class DecoderLayer(nn.Module):
         self,
         self_attention: MultiHeadAttention,
         cross_attention: MultiHeadAttention,
-        feed_forward: nn.Module,
-        residual: Callable[[], PostNorm],
+        feed_forward: FeedForward | NoFeedForward,
+        residual: Residual,
     ):
         super().__init__()
         self.self_attention = self_attention
         self.cross_attention = cross_attention
         self.feed_forward = feed_forward
-        self.around_self, self.around_cross, self.around_feed_forward = residual(), residual(), residual()
+        self.around_self, self.around_cross = residual(self_attention), residual(cross_attention)
+        self.around_feed_forward = residual(feed_forward)
 
     def forward(
         self, x_RTD: Tensor, past: Any, mask: Mask, source: Any, source_mask: Mask, rotate: Rotate
@@ -86,10 +98,11 @@ class Transformer(Seq2Seq):
 
     `norm`: pre or post. `feed_forward`: relu, gelu, swiglu or none. `positions`: sinusoidal, learned, rotary, alibi or
     none. `tied_embeddings`: all (source, target and output share one table), target (target and output do) or none.
-    Lengths are in tokens. ValueError for an attention that cannot stand where it is put.
+    Lengths are in tokens. ValueError for an attention that cannot stand where it is put, for names that are none of
+    these, for sizes that do not go together; and for a sentence that is longer than `max_length`.
     """
 
-    encoder: list[EncoderLayer]  # ModuleLists, which the type checker takes for lists of anything
+    encoder: list[EncoderLayer]
     decoder: list[DecoderLayer]
 
     def __init__(
@@ -119,51 +132,32 @@ class Transformer(Seq2Seq):
         if min(dim, num_heads, feed_forward_dim, encoder_layers, decoder_layers) < 1:
             raise ValueError("`dim`, `num_heads`, `feed_forward_dim` and the layers must be at least 1.")
         check_length(max_length)
-        norm_type = choose("norm", norm, NORMS)
-        make_feed_forward = choose("feed_forward", feed_forward, FEED_FORWARDS)
-        make_positions = choose("positions", positions, POSITIONS)
         self.max_length = max_length
         self.target_vocab_size = target_vocab_size
-
-        def multi_head(attention: Callable[..., Attention]) -> MultiHeadAttention:
-            bound = partial(attention, dropout=attention_dropout)
-            return MultiHeadAttention(dim=dim, num_heads=num_heads, num_kv_heads=num_kv_heads, attention=bound)
-
-        def inner() -> nn.Module:
-            return make_feed_forward(dim, feed_forward_dim, feed_forward_dropout)
-
-        def residual() -> PostNorm:
-            return norm_type(dim, dropout)
-
-        def embedding(vocab_size: int) -> Embedding:
-            places = make_positions(dim=dim, num_heads=num_heads, max_length=max_length)
-            return Embedding(vocab_size, dim, places, dropout)
-
-        self.source = embedding(source_vocab_size)
-        self.encoder = nn.ModuleList(  # type: ignore[assignment]
-            EncoderLayer(multi_head(encoder_attention), inner(), residual) for _ in range(encoder_layers)
-        )
+        norm_type = choose("norm", norm, NORMS)
+        feed = partial(choose("feed_forward", feed_forward, FEED_FORWARDS), dim, feed_forward_dim, feed_forward_dropout)
+        where = partial(choose("positions", positions, POSITIONS), dim=dim, num_heads=num_heads, max_length=max_length)
+        residual = partial(norm_type, dim, dropout)
+        heads = partial(MultiHeadAttention, dim=dim, num_heads=num_heads, num_kv_heads=num_kv_heads)
+        attentions = (encoder_attention, decoder_attention, cross_attention)
+        own, causal, cross = (partial(heads, attention=partial(one, dropout=attention_dropout)) for one in attentions)
+        self.source = Embedding(source_vocab_size, dim, where(), dropout)
+        self.encoder = stack(encoder_layers, lambda: EncoderLayer(own(), feed(), residual))
         self.encoder_norm = norm_type.last(dim)
-        self.target = embedding(target_vocab_size)
-        self.decoder = nn.ModuleList(  # type: ignore[assignment]
-            DecoderLayer(multi_head(decoder_attention), multi_head(cross_attention), inner(), residual)
-            for _ in range(decoder_layers)
-        )
+        self.target = Embedding(target_vocab_size, dim, where(), dropout)
+        self.decoder = stack(decoder_layers, lambda: DecoderLayer(causal(), cross(), feed(), residual))
         self.decoder_norm = norm_type.last(dim)
-        self.output = nn.Linear(dim, target_vocab_size, bias=False)
-        nn.init.normal_(self.output.weight, std=dim**-0.5)
+        self.output = normal(nn.Linear(dim, target_vocab_size, bias=False))
         self._tie(tied_embeddings)
-        check_place("encoder_attention", self.encoder[0].self_attention.attention, "self", make_positions)
-        check_place("decoder_attention", self.decoder[0].self_attention.attention, "causal", make_positions)
-        check_place("cross_attention", self.decoder[0].cross_attention.attention, "cross", Positions)
+        self._check_places()
 
     def _tie(self, tied_embeddings: str) -> None:
         """Press and Wolf 2017; Vaswani et al. 2017, section 3.4."""
-        tied = choose("tied_embeddings", tied_embeddings, {"all": 2, "target": 1, "none": 0})
+        tied = choose("tied_embeddings", tied_embeddings, {name: name for name in ("all", "target", "none")})
         source, target = self.source.table, self.target.table
-        if tied >= 1:
+        if tied in ("all", "target"):
             self.output.weight = target.weight
-        if tied == 2:
+        if tied == "all":
             if source.num_embeddings != target.num_embeddings:
                 raise ValueError(
                     "`tied_embeddings: all` needs one vocabulary for both sides (`tokenizer.joint: true`), but the"
@@ -171,6 +165,12 @@ class Transformer(Seq2Seq):
                     " choose `target`."
                 )
             source.weight = target.weight
+
+    def _check_places(self) -> None:
+        encoder, decoder, needed = self.encoder[0], self.decoder[0], self.source.positions.needs
+        check_place("encoder_attention", encoder.self_attention.attention, "self", needed)
+        check_place("decoder_attention", decoder.self_attention.attention, "causal", needed)
+        check_place("cross_attention", decoder.cross_attention.attention, "cross")
 
     def encode(self, src_BS: Tensor) -> Memory:
         keys_BS = src_BS != PAD
@@ -208,12 +208,6 @@ class Transformer(Seq2Seq):
         return self.decoder_norm(x_RTD), State(tuple(layers), state.length + tokens_RT.shape[1])
 
 
-def check_place(key: str, attention: Attention, kind: Kind, positions: type[Positions]) -> None:
-    """Whether the attention may stand in this place, and beside these positions."""
-    name = type(attention).__name__
-    if kind not in attention.kinds:
-        raise ValueError(f"`{key}`: {name} has no meaning there; choose fused.")
-    if positions.needs and positions.needs not in attention.positions:
-        raise ValueError(
-            f"`{key}`: {name} does not go with `positions: {positions.needs}`; choose sinusoidal, learned or none."
-        )
+def stack(count: int, layer: Callable[[], nn.Module]) -> Any:
+    """A ModuleList, which the type checker takes for a list of anything."""
+    return nn.ModuleList(layer() for _ in range(count))
