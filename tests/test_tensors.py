@@ -83,15 +83,15 @@ def test_whatever_byte_changes_it_is_damage_or_changes_nothing(file):
 
 def test_an_older_checkpoint_takes_the_place_of_a_damaged_one_alone(tmp_path, monkeypatch):
     newest, older = tmp_path / "last.ckpt", tmp_path / "last-previous.ckpt"
-    write_tensors(newest, {"global_step": 9})
-    write_tensors(older, {"global_step": 7})
+    write_tensors(newest, {"global_step": 9, "callbacks": {}})
+    write_tensors(older, {"global_step": 7, "callbacks": {}})
     with monkeypatch.context() as patch:
         patch.setattr("dragoman.tensors.ZipFile", failing(OSError, errno.EIO, "Input/output error"))
         with pytest.raises(OSError, match=r"Input/output error: '.*last\.ckpt'"):
             last_whole(tmp_path)
-    assert last_whole(tmp_path) == (newest, 9)
+    assert last_whole(tmp_path) == (newest, 9, False)
     newest.write_bytes(newest.read_bytes()[:-9])
-    assert last_whole(tmp_path) == (older, 7)
+    assert last_whole(tmp_path) == (older, 7, False)
 
 
 def test_too_little_memory_for_the_weights_is_one_sentence(trained: Runs, monkeypatch):
