@@ -5,9 +5,9 @@ python studies/heads.py
 
 import statistics
 
-from study import Job, arguments, by_label, markdown, report, spread, step_seconds, test_bleu, train_all, trained
+from study import SHORT, Job, arguments, by_label, markdown, report, spread, step_seconds, test_bleu, train_all, trained
 
-MODELS = {f"{heads} heads": (f"model.num_heads={heads}",) for heads in (1, 2, 4, 8, 16)}
+MODELS = {f"{heads} heads": (f"model.num_heads={heads}", *SHORT) for heads in (1, 2, 4, 8, 16)}
 
 REFERENCE = "4 heads"
 
@@ -27,8 +27,9 @@ def main() -> None:
     speed = {label: relative([one[REFERENCE] / one[label] for one in times]) for label in MODELS}
     rows = [(label, spread(bleu[label]), speed[label]) for label in MODELS]
     text = (
-        f"Pocket corpus and recipe, width 128; seeds {', '.join(map(str, options.seeds))}, mean ± sd. Speed is that of"
-        " a training step on one thread, relative to 4 heads: median and quartiles of alternating rounds.\n\n"
+        f"Pocket corpus and recipe, {SHORT[0]}, width 128; seeds {', '.join(map(str, options.seeds))}, mean ± sd."
+        " Speed is that of a training step on one thread, relative to 4 heads: median and quartiles of"
+        " alternating rounds.\n\n"
     )
     report("heads", text + markdown(("heads", "BLEU, test", "relative speed"), rows), {"bleu": bleu, "speed": speed})
 

@@ -6,12 +6,12 @@ python studies/scale.py
 import csv
 import statistics
 
-from study import Job, arguments, by_label, markdown, report, spread, test_bleu, train_all
+from study import SHORT, Job, arguments, by_label, markdown, report, spread, test_bleu, train_all
 
 PLACES = ("encoder_attention", "decoder_attention", "cross_attention")
 UNSCALED = tuple(f"model.{place}.scale=false" for place in PLACES)
 MODELS = {
-    f"heads of {128 // heads}, {name}": ("swap=dot", f"model.num_heads={heads}", *made)
+    f"heads of {128 // heads}, {name}": ("swap=dot", f"model.num_heads={heads}", *made, *SHORT)
     for heads in (4, 1)
     for name, made in (("scaled", ()), ("unscaled", UNSCALED))
 }
@@ -38,7 +38,7 @@ def main() -> None:
         for label in MODELS
     ]
     header = ("attention", "BLEU, test", "gradient norm, median", "largest")
-    text = f"Pocket corpus and recipe; seeds {', '.join(map(str, options.seeds))}, mean ± sd.\n\n"
+    text = f"Pocket corpus and recipe, {SHORT[0]}; seeds {', '.join(map(str, options.seeds))}, mean ± sd.\n\n"
     report("scale", text + markdown(header, rows), {"bleu": bleu, "gradient_norms": norms})
 
 

@@ -30,6 +30,7 @@ from dragoman.training.precision import best_precision
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "checkpoints" / "studies"
 RESULTS = ROOT / "docs" / "studies"
+SHORT = ("max_steps=1200", "validate_every=1200")  # of the pocket recipe: three to four CPU minutes
 
 
 class Job(NamedTuple):
