@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from sacrebleu.metrics import BLEU
@@ -13,6 +14,7 @@ from dragoman.evaluation.comparison import compare
 from dragoman.evaluation.evaluate import Translated, write_scored
 from dragoman.evaluation.moses import moses_bleu
 from dragoman.evaluation.scores import Score, bleu, score
+from dragoman.export.compare import Contestant, compared
 
 # What files may hold between line feeds, and other tools strip, split, fold or mistake for a number.
 ODD = [
@@ -187,3 +189,12 @@ def test_scores_by_characters_are_compared_by_characters(tmp_path):
     assert better.value == pytest.approx(100)
     assert 20 < better.difference < 80
     assert "tok:zh" in better.signature
+
+
+def test_engines_are_compared_in_the_language_that_they_write(tmp_path: Path) -> None:
+    lines = ["两个年轻人站在商店的橱窗前面", "不知道该买些什么才好"]
+    weights = tmp_path / "weights"
+    weights.write_bytes(b"-")
+    (row,) = compared([Contestant("echo", list, weights)], [(line, line) for line in lines], "zh")
+    assert row.bleu.value == pytest.approx(100.0)
+    assert "tok:zh" in row.bleu.signature

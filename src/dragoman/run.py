@@ -117,15 +117,10 @@ class Run:
 
         return _build_own(self._part("corpus"), Corpus, "corpus")
 
-    def scores(self) -> dict[str, Any] | None:
+    def scores(self) -> Any:
         """What the run scored on its test set; None before it is finished."""
         path = self.folder / SCORES
-        if not path.is_file():
-            return None
-        try:
-            return json.loads(path.read_text("utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{path} is damaged; remove it and evaluate again.") from error
+        return scores_in(path) if path.is_file() else None
 
     def _part(self, key: str) -> dict[str, Any]:
         part = self.config.get(key)
@@ -136,6 +131,20 @@ class Run:
                 f"{self.folder / CONFIG}: `{key}` holds an interpolation (${{…}}) where only values may be."
             )
         return part
+
+
+def scores_in(path: Path) -> Any:
+    """What a scores.json holds: a dictionary, or what else somebody left there."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is damaged; remove it and evaluate again.") from error
+
+
+def target_language(config: dict[str, Any]) -> str | None:
+    """The language that a run with that configuration writes; None where it does not tell."""
+    corpus = config.get("corpus")
+    return corpus.get("target_language") if isinstance(corpus, dict) else None
 
 
 def build_search(config: dict[str, Any]) -> Search:

@@ -63,12 +63,18 @@ def judging(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # a damaged or foreign file can fail in as many ways as there are readers
-        if isinstance(error, MemoryError) or any(sign in str(error) for sign in NO_MEMORY):
+        if out_of_memory(error):
             raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM), str(path)) from error
         if isinstance(error, OSError) and error.errno not in OF_CONTENT:
             error.filename = error.filename or str(path)  # a disk that fails names no file
             raise
         raise Damaged(path) from error
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Of a GPU, by a class of its own, or of the machine, by a plain RuntimeError."""
+    kinds = (torch.OutOfMemoryError, MemoryError)
+    return isinstance(error, kinds) or any(sign in str(error) for sign in NO_MEMORY)
 
 
 def check_format(path: Path, found: object) -> None:

@@ -1,6 +1,5 @@
 """Translate a test set, score it, and leave everything beside each other so that anybody can do it again."""
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from dragoman.evaluation.moses import moses_bleu
 from dragoman.evaluation.scores import Score, score
 from dragoman.exported import Exported, opened
 from dragoman.files import write_json, write_text
-from dragoman.run import SCORES, Run, build_search
+from dragoman.run import SCORES, Run, build_search, scores_in, target_language
 from dragoman.text.lines import read_parallel
 from dragoman.translator import Translator
 
@@ -46,7 +45,7 @@ def evaluate_run(
     output = output or default_output(folder, source)
     facts = {"run": run, "source": source, "reference": reference, "search": search or first.config["search"]}
     facts["test_sentences"] = None
-    language = (first.config.get("corpus") or {}).get("target_language")
+    language = target_language(first.config)
     found = translated(translator, pairs)
     buckets = by_length(translator, found.source, found.hypotheses, found.reference, language)
     facts["by_length"] = [one._asdict() | {"bleu": one.bleu._asdict()} for one in buckets]
@@ -135,12 +134,9 @@ def one_line(text: str) -> str:
 
 
 def read_content(path: Path) -> dict[str, Any]:
-    """What a scores.json holds."""
-    try:
-        content = json.loads(path.read_text("utf-8"))
-        return content if isinstance(content, dict) else {}
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is damaged; remove it and evaluate again.") from error
+    """What a scores.json holds; nothing where it holds no dictionary."""
+    content = scores_in(path)
+    return content if isinstance(content, dict) else {}
 
 
 def read_scores(content: dict[str, Any]) -> list[Score]:

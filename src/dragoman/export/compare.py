@@ -27,8 +27,8 @@ class Row(NamedTuple):
     bytes: int
 
 
-def compared(contestants: Sequence[Contestant], pairs: Sequence[tuple[str, str]]) -> list[Row]:
-    """One after the other, each after a first sentence to warm up."""
+def compared(contestants: Sequence[Contestant], pairs: Sequence[tuple[str, str]], language: str | None) -> list[Row]:
+    """One after the other, each after a first sentence to warm up; `language`: of the references."""
     source, reference = ([pair[side] for pair in pairs] for side in (0, 1))
     rows: list[Row] = []
     first: list[str] = []
@@ -39,7 +39,7 @@ def compared(contestants: Sequence[Contestant], pairs: Sequence[tuple[str, str]]
         seconds = time.perf_counter() - began
         first = first or found
         identical = sum(one == other for one, other in zip(found, first, strict=True)) / len(found)
-        bleu = interval_bleu(found, reference)
+        bleu = interval_bleu(found, reference, language)
         rows.append(Row(name, bleu, identical, seconds, len(found) / seconds, weights.stat().st_size))
     return rows
 

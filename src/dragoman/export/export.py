@@ -10,7 +10,7 @@ from dragoman.evaluation.evaluate import one_line, pairs_to_score
 from dragoman.export.compare import Contestant, Row, compared
 from dragoman.exported import CTRANSLATE2, HUGGINGFACE, WEIGHTS, beam_settings, digest, write_card
 from dragoman.files import new_folder, write_json
-from dragoman.run import Run, build_search
+from dragoman.run import Run, build_search, target_language
 from dragoman.translator import Translator, check_positive, find_device
 
 REPORT = "export.json"
@@ -56,7 +56,8 @@ def export_run(
             Contestant("dragoman", own, opened.weights),
             Contestant(kind, translate, next(unfinished.glob("*.safetensors"), unfinished / WEIGHTS)),
         ]
-        rows = compared(contestants, [(one_line(source), one_line(target)) for source, target in pairs])
+        lines = [(one_line(source), one_line(target)) for source, target in pairs]
+        rows = compared(contestants, lines, target_language(opened.config))
         facts = {"run": run, "to": to, "quantization": quantization, "search": settings, "sentences": len(pairs)}
         report = facts | {"engines": [row._asdict() | {"bleu": row.bleu._asdict()} for row in rows]}
         write_json(unfinished / REPORT, report)

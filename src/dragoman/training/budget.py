@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from dragoman.data.batch import Batch
 from dragoman.errors import InputError
 from dragoman.run import Run, is_begun
-from dragoman.training.checkpoints import out_of_memory
+from dragoman.tensors import out_of_memory
 from dragoman.training.fit import make_trainer
 from dragoman.training.precision import on_gpu
 from dragoman.training.task import TranslationTask

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from dragoman.errors import InputError, Stopped
 from dragoman.run import BEST, LAST, PREVIOUS
-from dragoman.tensors import Damaged, read_tensors, write_tensors
+from dragoman.tensors import Damaged, out_of_memory, read_tensors, write_tensors
 from dragoman.training.early_stopping import has_stopped
 from dragoman.training.processes import agreed
 from dragoman.weights import read_weights, write_weights
@@ -230,11 +230,6 @@ def whole_weights(trainer: L.Trainer) -> dict[str, Tensor]:
 def of_model(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """The task's weights, which are those of its model, by the model's own names."""
     return {name.removeprefix("model."): tensor for name, tensor in weights.items()}
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Of a GPU, by a class of its own, or of the machine, by a plain RuntimeError."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def average(checkpoints: list[dict[str, Tensor]]) -> dict[str, Tensor]:

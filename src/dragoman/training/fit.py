@@ -11,9 +11,9 @@ from dragoman.build import build
 from dragoman.data.module import TranslationData
 from dragoman.errors import InputError
 from dragoman.models import Seq2Seq
-from dragoman.run import LAST
-from dragoman.tensors import read_tensors
-from dragoman.training.checkpoints import CheckedFiles, Checkpoints, of_model, out_of_memory
+from dragoman.run import LAST, target_language
+from dragoman.tensors import out_of_memory, read_tensors
+from dragoman.training.checkpoints import CheckedFiles, Checkpoints, of_model
 from dragoman.training.guard import Guard
 from dragoman.training.loggers import Forgiving
 from dragoman.training.provenance import Provenance
@@ -36,7 +36,7 @@ def fit(config: dict[str, Any], folder: Path, data: TranslationData, task: Trans
     checkpoints = next(callback for callback in callbacks if isinstance(callback, Checkpoints))
     callbacks.sort(key=lambda callback: callback is checkpoints)  # last, so that it saves what the others concluded
     provenance = Provenance(folder, {"seed": config["seed"], "data": data.fingerprints()})
-    language = config["corpus"].get("target_language")
+    language = target_language(config)
     watching = [ScoreTranslations(translator, *checked, language), provenance, *callbacks, StopOnSignal()]
     trainer = make_trainer(config, folder, watching)
     try:

@@ -17,7 +17,19 @@ from dragoman.evaluation.evaluate import SOURCE, evaluate, read_scores
 from dragoman.evaluation.scores import Score
 from dragoman.files import alone_in, check_alone_in
 from dragoman.heartbeat import heartbeat
-from dragoman.run import BEST, LAST, PREVIOUS, SCORES, Run, begin_run, continue_run, differences, open_run, told
+from dragoman.run import (
+    BEST,
+    LAST,
+    PREVIOUS,
+    SCORES,
+    Run,
+    begin_run,
+    continue_run,
+    differences,
+    open_run,
+    target_language,
+    told,
+)
 from dragoman.text.lines import read_lines
 from dragoman.text.quarantine import hand_over
 from dragoman.text.splits import Splits
@@ -151,7 +163,7 @@ def score_run(folder: Path, splits: Splits, config: dict[str, Any]) -> list[Scor
     source, reference = first_sentences(splits.test, config["test_sentences"])
     log.info("translating the test set (%s sentences)", f"{len(source):,}")
     facts = {"run": str(folder), "source": None, "reference": None} | {key: config[key] for key in SCORED_WITH}
-    language = config["corpus"].get("target_language")
+    language = target_language(config)
     return evaluate(Translator.load(folder), list(zip(source, reference, strict=True)), folder, facts, language)
 
 
