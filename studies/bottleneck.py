@@ -17,15 +17,14 @@ from dragoman.text.pocket.choices import Dice
 from dragoman.text.pocket.corpus import SEEN, render, split_of
 from dragoman.text.pocket.grammar import Grammar
 from dragoman.text.pocket.sentences import chain
-from study import RESULTS, RUNS, Job, arguments, by_label, evaluate, markdown, report, spread, train_all
+from study import RECURRENT, RESULTS, RUNS, Job, arguments, by_label, evaluate, markdown, report, spread, train_all
 
 LONGEST_TRAINED, LONGEST, STEP, OF_EACH = 30, 60, 10, 150
 DATA = RUNS / "bottleneck" / "data"
 STEPS = ("max_steps=2500", "validate_every=2500")
-RECURRENT = ("model.dim=192", "model.dropout=0", "optimizer.lr=3e-3", *STEPS)
 MODELS = {
-    "GRU, fixed vector": ("model=rnn", *RECURRENT),
-    "RNNsearch": ("model=rnnsearch", *RECURRENT),
+    "GRU, fixed vector": ("model=rnn", *RECURRENT, *STEPS),
+    "RNNsearch": ("model=rnnsearch", *RECURRENT, *STEPS),
     "Transformer, sinusoidal": ("model.positions=sinusoidal", *STEPS),
     "Transformer, rotary": STEPS,
 }

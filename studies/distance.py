@@ -2,8 +2,8 @@
 
     python studies/distance.py
 
-Uses the runs of `studies/bottleneck.py`, which it trains where they are not there, and a Transformer without
-feed-forward networks. Draws distance.png.
+Trained on sentences of up to 30 words, as in `studies/bottleneck.py`; among them a Transformer without feed-forward
+networks. Draws distance.png.
 """
 
 import statistics
@@ -15,7 +15,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from bottleneck import CORPUS, DATA, MODELS, STEPS, write_corpus
+from bottleneck import CORPUS, DATA, write_corpus
 from dragoman.data.batch import collate
 from dragoman.evaluation.contrastive import log_margins
 from dragoman.evaluation.heatmaps import attention_maps
@@ -30,6 +30,7 @@ from dragoman.text.pocket.trees import Action, Clause, Gap, NounPhrase, Sentence
 from dragoman.text.pocket.words import Noun, Number
 from dragoman.text.tokenizer import Tokenizers
 from study import (
+    RECURRENT,
     RESULTS,
     Job,
     arguments,
@@ -44,7 +45,13 @@ from study import (
 )
 
 DEPTHS, OF_EACH, SAMPLED = range(5), 200, 40
-BARE = "Transformer without feed-forward"
+STEPS = ("max_steps=1500", "validate_every=1500")
+MODELS = {
+    "GRU, fixed vector": ("model=rnn", *RECURRENT, *STEPS),
+    "RNNsearch": ("model=rnnsearch", *RECURRENT, *STEPS),
+    "Transformer": STEPS,
+    "Transformer without feed-forward": ("model.feed_forward=none", *STEPS),
+}
 FOLLOWED = tuple(VERBS[word] for word in ("follow", "watch", "help", "see"))
 PERSONS = tuple(noun for noun in OF_KIND["person"] if noun.english_plural)
 PUNCTUATION = frozenset(["▁.", ".", ",", "▁,", "?", "</s>"])
@@ -184,10 +191,7 @@ def draw(panels: dict[str, dict[str, tuple[list[float], list[float]]]], path: Pa
 def main() -> None:
     options = arguments(str(__doc__))
     write_corpus()
-    models = MODELS | {BARE: ("model.feed_forward=none", *STEPS)}
-    jobs = [
-        Job(label, seed, (*CORPUS, *made), "bottleneck") for seed in options.seeds for label, made in models.items()
-    ]
+    jobs = [Job(label, seed, (*CORPUS, *made), "distance") for seed in options.seeds for label, made in MODELS.items()]
     train_all(jobs, options.jobs)
     right, gradient = by_label(jobs, accuracy), by_label(jobs, gradient_shares)
     bleu, mass = by_label(jobs, test_bleu), by_label(jobs, masses)
@@ -211,12 +215,12 @@ def main() -> None:
         markdown(("right verbs, %, by words between", *away), rows_of(right)),
         markdown(("subject's part of the gradient, %", *away), rows_of(gradient)),
         markdown(
-            ("training tokens/s by length", *lengths), [(k, *(f"{one:,.0f}" for one in v)) for k, v in speed.items()]
+            ("training tokens/s by length", *map(str, lengths)), [(k, *(f"{one:,.0f}" for one in v)) for k, v in speed.items()]
         ),
         markdown(("model", "BLEU, test up to 60 words"), [(k, spread(v)) for k, v in bleu.items()]),
         mass_table(mass),
     ]
-    text = f"Seeds {', '.join(map(str, options.seeds))}, mean ± sd.\n\n![By distance](distance.png)\n\n"
+    text = f"{STEPS[0]}; seeds {', '.join(map(str, options.seeds))}, mean ± sd.\n\n![By distance](distance.png)\n\n"
     data = {"distances": distances, "right": right, "gradient": gradient, "speed": speed, "bleu": bleu, "mass": mass}
     report("distance", text + "\n".join(tables), data)
 

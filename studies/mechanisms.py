@@ -16,13 +16,13 @@ from dragoman.evaluation.heatmaps import attention_maps
 from dragoman.run import Run
 from dragoman.text.pocket import contrasts
 from dragoman.text.pocket.nouns import NOUNS
-from study import ROOT, Job, arguments, by_label, markdown, report, spread, test_bleu, train_all
+from study import RECURRENT, ROOT, Job, arguments, by_label, markdown, report, spread, test_bleu, train_all
 
 # The same Transformer, recipe and budget for all attentions; sinusoidal positions, since not all can be rotated.
 STEPS = 3000
 BUDGET = (f"max_steps={STEPS}", "validate_every=1000")
 TRANSFORMER = ("model.positions=sinusoidal", *BUDGET)
-RECURRENT = ("model.dim=192", "model.dropout=0", "optimizer.lr=3e-3", "max_steps=2000", "validate_every=1000")
+FEWER = (*RECURRENT, "max_steps=2000", "validate_every=1000")
 MODELS = {
     "fused": TRANSFORMER,
     "dot": ("swap=dot", *TRANSFORMER),
@@ -31,9 +31,9 @@ MODELS = {
     "sparse": ("swap=sparse", *TRANSFORMER),
     "linear": ("swap=linear", *TRANSFORMER),
     "fused, rotary": BUDGET,
-    "RNNsearch": ("model=rnnsearch", *RECURRENT),
-    "GRU, fixed vector": ("model=rnn", *RECURRENT),
-    "LSTM, fixed vector": ("model=rnn", "model.cell=lstm", *RECURRENT),
+    "RNNsearch": ("model=rnnsearch", *FEWER),
+    "GRU, fixed vector": ("model=rnn", *FEWER),
+    "LSTM, fixed vector": ("model=rnn", "model.cell=lstm", *FEWER),
 }
 
 
