@@ -8,16 +8,13 @@ After Bahdanau et al. 2015, figure 2: trained on sentences of up to 30 words, te
 import json
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
-
-from matplotlib.figure import Figure
 
 from dragoman.text.pocket import generate
 from dragoman.text.pocket.choices import Dice
 from dragoman.text.pocket.corpus import SEEN, render, split_of
 from dragoman.text.pocket.grammar import Grammar
 from dragoman.text.pocket.sentences import chain
-from study import RECURRENT, RESULTS, RUNS, Job, arguments, by_label, evaluate, markdown, report, spread, train_all
+from study import RECURRENT, RUNS, Job, arguments, by_label, drawn, evaluate, markdown, report, spread, train_all
 
 LONGEST_TRAINED, LONGEST, STEP, OF_EACH = 30, 60, 10, 150
 DATA = RUNS / "bottleneck" / "data"
@@ -58,22 +55,17 @@ def write_corpus() -> None:
     write("test", [pair for low in lows for pair in islice(pairs_of(low, low + STEP - 1), OF_EACH)])
 
 
-def draw(found: dict[str, dict[str, list[float]]], path: Path) -> None:
+def draw(found: dict[str, dict[str, list[float]]]) -> None:
     """BLEU by length with the spread of the seeds."""
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axis = figure.subplots()
-    for label, buckets in found.items():
-        means = [sum(values) / len(values) for values in buckets.values()]
-        axis.plot(list(buckets), means, marker="o", label=label)
-        axis.fill_between(
-            list(buckets), [min(v) for v in buckets.values()], [max(v) for v in buckets.values()], alpha=0.2
-        )
-    axis.axvline(LONGEST_TRAINED / STEP - 0.5, color="grey", linestyle=":")
-    axis.annotate("longest in training", (LONGEST_TRAINED / STEP - 0.45, 3), color="grey")
-    axis.set(xlabel="source words", ylabel="BLEU", ylim=(0, 101))
-    axis.legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
+    with drawn("bottleneck") as (axis,):
+        for label, buckets in found.items():
+            names, runs = list(buckets), list(buckets.values())
+            axis.plot(names, [sum(values) / len(values) for values in runs], marker="o", label=label)
+            axis.fill_between(names, [min(values) for values in runs], [max(values) for values in runs], alpha=0.2)
+        axis.axvline(LONGEST_TRAINED / STEP - 0.5, color="grey", linestyle=":")
+        axis.annotate("longest in training", (LONGEST_TRAINED / STEP - 0.45, 3), color="grey")
+        axis.set(xlabel="source words", ylabel="BLEU", ylim=(0, 101))
+        axis.legend()
 
 
 def main() -> None:
@@ -90,7 +82,7 @@ def main() -> None:
 
     measured = by_label(jobs, buckets)
     found = {label: {name: [one[name] for one in runs] for name in runs[0]} for label, runs in measured.items()}
-    draw(found, RESULTS / "bottleneck.png")
+    draw(found)
     names = list(next(iter(found.values())))
     rows = [(label, *(spread(by_name[name]) for name in names)) for label, by_name in found.items()]
     text = (

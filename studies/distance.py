@@ -8,11 +8,9 @@ networks. Draws distance.png.
 
 import statistics
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from bottleneck import CORPUS, DATA, write_corpus
@@ -31,10 +29,10 @@ from dragoman.text.pocket.words import Noun, Number
 from dragoman.text.tokenizer import Tokenizers
 from study import (
     RECURRENT,
-    RESULTS,
     Job,
     arguments,
     by_label,
+    drawn,
     markdown,
     report,
     spread,
@@ -174,18 +172,15 @@ def masses(job: Job) -> dict[str, dict[str, float]]:
     }
 
 
-def draw(panels: dict[str, dict[str, tuple[list[float], list[float]]]], path: Path) -> None:
+def draw(panels: dict[str, dict[str, tuple[list[float], list[float]]]]) -> None:
     """A panel for each thing measured: label → x and y."""
-    figure = Figure(figsize=(5 * len(panels), 4.2), layout="constrained")
-    axes = figure.subplots(1, len(panels))
-    for axis, (title, lines) in zip(axes, panels.items(), strict=True):
-        for label, (x, y) in lines.items():
-            axis.plot(x, y, marker="o", label=label)
-        what, _, across = title.partition(" by ")
-        axis.set(ylabel=what, xlabel=across, ylim=(0, None))
-    axes[0].legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
+    with drawn("distance", len(panels)) as axes:
+        for axis, (title, lines) in zip(axes, panels.items(), strict=True):
+            for label, (x, y) in lines.items():
+                axis.plot(x, y, marker="o", label=label)
+            what, _, across = title.partition(" by ")
+            axis.set(ylabel=what, xlabel=across, ylim=(0, None))
+        axes[0].legend()
 
 
 def main() -> None:
@@ -209,13 +204,14 @@ def main() -> None:
         },
         "training tokens/s by sentence length": {k: ([float(n) for n in lengths], v) for k, v in speed.items()},
     }
-    draw(panels, RESULTS / "distance.png")
+    draw(panels)
     away = [f"{distance:.1f}" for distance in distances]
     tables = [
         markdown(("right verbs, %, by words between", *away), rows_of(right)),
         markdown(("subject's part of the gradient, %", *away), rows_of(gradient)),
         markdown(
-            ("training tokens/s by length", *map(str, lengths)), [(k, *(f"{one:,.0f}" for one in v)) for k, v in speed.items()]
+            ("training tokens/s by length", *map(str, lengths)),
+            [(k, *(f"{one:,.0f}" for one in v)) for k, v in speed.items()],
         ),
         markdown(("model", "BLEU, test up to 60 words"), [(k, spread(v)) for k, v in bleu.items()]),
         mass_table(mass),

@@ -5,17 +5,38 @@ python studies/heads.py
 
 import statistics
 
-from study import SHORT, Job, arguments, by_label, markdown, report, spread, step_seconds, test_bleu, train_all, trained
+from study import (
+    SHORT,
+    Job,
+    arguments,
+    by_label,
+    drawn,
+    markdown,
+    report,
+    spread,
+    step_seconds,
+    test_bleu,
+    train_all,
+    trained,
+)
 
 MODELS = {f"{heads} heads": (f"model.num_heads={heads}", *SHORT) for heads in (1, 2, 4, 8, 16)}
 
 REFERENCE = "4 heads"
 
 
-def relative(ratios: list[float]) -> str:
-    """Median and quartiles."""
-    low, middle, high = statistics.quantiles(ratios, n=4)
-    return f"{middle:.2f} ({low:.2f}–{high:.2f})"
+def draw(bleu: dict[str, list[float]], speed: dict[str, list[float]]) -> None:
+    """Both by the number of heads: every run's BLEU; the quartiles of speed."""
+    names = [label.removesuffix(" heads") for label in MODELS]
+    with drawn("heads", 2) as (quality, rate):
+        quality.plot(names, [statistics.mean(bleu[label]) for label in MODELS], color="grey")
+        for runs in zip(*bleu.values(), strict=True):
+            quality.plot(names, runs, marker="o", linestyle="")
+        low, middle, high = zip(*(speed[label] for label in MODELS), strict=True)
+        rate.plot(names, middle, marker="o")
+        rate.fill_between(names, low, high, alpha=0.2)
+        quality.set(xlabel="heads", ylabel="BLEU, test: runs and their mean")
+        rate.set(xlabel="heads", ylabel=f"steps per second, relative to {REFERENCE}", ylim=(0, None))
 
 
 def main() -> None:
@@ -24,8 +45,9 @@ def main() -> None:
     train_all(jobs, options.jobs)
     bleu = by_label(jobs, test_bleu)
     times = step_seconds(trained(jobs), sentences=48, length=20, rounds=45)
-    speed = {label: relative([one[REFERENCE] / one[label] for one in times]) for label in MODELS}
-    rows = [(label, spread(bleu[label]), speed[label]) for label in MODELS]
+    speed = {label: statistics.quantiles([one[REFERENCE] / one[label] for one in times], n=4) for label in MODELS}
+    draw(bleu, speed)
+    rows = [(label, spread(bleu[label]), "{1:.2f} ({0:.2f}–{2:.2f})".format(*speed[label])) for label in MODELS]
     text = (
         f"Pocket corpus and recipe, {SHORT[0]}, width 128; seeds {', '.join(map(str, options.seeds))}, mean ± sd."
         " Speed is that of a training step on one thread, relative to 4 heads: median and quartiles of"

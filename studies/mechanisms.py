@@ -16,7 +16,7 @@ from dragoman.evaluation.heatmaps import attention_maps
 from dragoman.run import Run
 from dragoman.text.pocket import contrasts
 from dragoman.text.pocket.nouns import NOUNS
-from study import RECURRENT, ROOT, Job, arguments, by_label, markdown, report, spread, test_bleu, train_all
+from study import RECURRENT, ROOT, Job, arguments, by_label, drawn, markdown, report, spread, test_bleu, train_all
 
 # The same Transformer, recipe and budget for all attentions; sinusoidal positions, since not all can be rotated.
 STEPS = 3000
@@ -85,6 +85,21 @@ def pronouns(accuracy: dict[str, float]) -> float:
     return statistics.mean(value for name, value in accuracy.items() if name.startswith("it"))
 
 
+def draw(accuracy: dict[str, list[dict[str, float]]]) -> None:
+    """What each run gets right, a dot for each seed."""
+    measures = {
+        '"it", % right': pronouns,
+        "homographs, % right": lambda found: found["homograph"],
+    }
+    with drawn("mechanisms", len(measures)) as axes:
+        for axis, (name, measure) in zip(axes, measures.items(), strict=True):
+            for label, runs in accuracy.items():
+                axis.plot([measure(run) for run in runs], [label] * len(runs), "o", alpha=0.6)
+            axis.axvline(50, color="grey", linestyle=":")
+            axis.set(xlabel=name, xlim=(45, 101))
+            axis.invert_yaxis()
+
+
 def main() -> None:
     options = arguments(str(__doc__))
     jobs = [Job(label, seed, made, "mechanisms") for seed in options.seeds for label, made in MODELS.items()]
@@ -110,6 +125,7 @@ def main() -> None:
         " and to the other noun, in the head that tells them apart best: a component of the computation, not an"
         " explanation.\n\n"
     )
+    draw(accuracy)
     data = {"bleu": bleu, "accuracy": accuracy, "attention": looks}
     report("mechanisms", text + markdown(header, rows), data)
 

@@ -6,7 +6,7 @@ python studies/scale.py
 import csv
 import statistics
 
-from study import SHORT, Job, arguments, by_label, markdown, report, spread, test_bleu, train_all
+from study import SHORT, Job, arguments, by_label, drawn, markdown, report, spread, test_bleu, train_all
 
 PLACES = ("encoder_attention", "decoder_attention", "cross_attention")
 UNSCALED = tuple(f"model.{place}.scale=false" for place in PLACES)
@@ -17,10 +17,19 @@ MODELS = {
 }
 
 
-def gradient_norms(job: Job) -> list[float]:
-    """The gradient's norm before clipping, as logged all through training."""
+def gradient_norms(job: Job) -> dict[int, float]:
+    """Step → the gradient's norm before clipping, as logged all through training."""
     with (job.folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
-        return [float(row["gradient_norm"]) for row in csv.DictReader(file) if row["gradient_norm"]]
+        return {int(row["step"]): float(row["gradient_norm"]) for row in csv.DictReader(file) if row["gradient_norm"]}
+
+
+def draw(norms: dict[str, list[dict[int, float]]]) -> None:
+    """Gradient norms through training, means of the seeds."""
+    with drawn("scale") as (axis,):
+        for label, runs in norms.items():
+            axis.plot(list(runs[0]), [statistics.mean(run[step] for run in runs) for step in runs[0]], label=label)
+        axis.set(xlabel="step", ylabel="gradient norm before clipping", yscale="log")
+        axis.legend()
 
 
 def main() -> None:
@@ -28,12 +37,13 @@ def main() -> None:
     jobs = [Job(label, seed, made, "scale") for seed in options.seeds for label, made in MODELS.items()]
     train_all(jobs, options.jobs)
     bleu, norms = by_label(jobs, test_bleu), by_label(jobs, gradient_norms)
+    draw(norms)
     rows = [
         (
             label,
             spread(bleu[label]),
-            spread((statistics.median(one) for one in norms[label]), 2),
-            spread((max(one) for one in norms[label]), 2),
+            spread((statistics.median(one.values()) for one in norms[label]), 2),
+            spread((max(one.values()) for one in norms[label]), 2),
         )
         for label in MODELS
     ]

@@ -11,14 +11,17 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 import yaml
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from dragoman.evaluation import tables
 from dragoman.machine import processor
@@ -162,6 +165,15 @@ def by_label(jobs: Sequence[Job], measure: Callable[[Job], Any]) -> dict[str, li
 def markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table."""
     return "\n".join(tables.markdown(header, [[str(cell) for cell in row] for row in rows])) + "\n"
+
+
+@contextmanager
+def drawn(name: str, panels: int = 1) -> Iterator[list[Axes]]:
+    """Axes side by side, which become NAME.png when they are filled."""
+    figure = Figure(figsize=(5 * panels + 1, 4.2), layout="constrained")
+    yield list(figure.subplots(1, panels, squeeze=False)[0])
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    figure.savefig(RESULTS / f"{name}.png", dpi=130, metadata={"Software": None})
 
 
 def machine() -> str:

@@ -22,6 +22,7 @@ from study import (
     arguments,
     by_label,
     configured,
+    drawn,
     markdown,
     report,
     spread,
@@ -86,6 +87,16 @@ def table(found: Found, batch: int) -> str:
     return markdown(header, rows)
 
 
+def draw(corpora: dict[str, Found]) -> None:
+    """BLEU of each corpus as bars, its runs as dots."""
+    with drawn("swap", len(corpora)) as axes:
+        for axis, (corpus, found) in zip(axes, corpora.items(), strict=True):
+            for label in ATTENTIONS:
+                axis.bar(label, statistics.mean(found.bleu[label]), color="lightsteelblue")
+                axis.plot([label] * len(found.bleu[label]), found.bleu[label], "o", color="black", markersize=4)
+            axis.set(title=corpus, ylabel="BLEU", ylim=(0, 100))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument(
@@ -115,7 +126,9 @@ def main() -> None:
         f" {FIRST} steps.\n\n{table(pocket, MEASURED['pocket'])}\n"
         "Target tokens/s are those of a training step on one thread, medians of alternating rounds.\n"
     )
-    report("swap", text, {"Multi30k": multi30k._asdict(), "pocket": pocket._asdict()})
+    corpora = {"Multi30k, validation": multi30k, "pocket corpus, test": pocket}
+    draw(corpora)
+    report("swap", text, {corpus: found._asdict() for corpus, found in corpora.items()})
 
 
 if __name__ == "__main__":
