@@ -103,10 +103,10 @@ def test_another_patience_is_taken(tmp_path, monkeypatch):
 
 def test_a_run_keeps_its_number_format_on_another_machine(tmp_path, monkeypatch):
     asked = ("trainer.precision=auto", "max_steps=3")
-    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: True)
+    monkeypatch.setattr(precision, "cpu_prefers_bf16", lambda: True)
     with pytest.raises(Accident.Happened):
         train(tiny(*asked, "validate_every=1", raise_at=2), tmp_path)
-    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: False)
+    monkeypatch.setattr(precision, "cpu_prefers_bf16", lambda: False)
     config = tiny(*asked, "validate_every=1")
     train(config, tmp_path)
     assert config["trainer"]["precision"] == "bf16-mixed"

@@ -27,7 +27,7 @@ from dragoman.run import IDENTITY, Run, differences
 from dragoman.training import schedule, task
 from dragoman.training.checkpoints import average
 from dragoman.training.loss import WholeLoss
-from dragoman.training.precision import best_precision
+from dragoman.training.precision import best_precision, cpu_prefers_bf16
 from dragoman.training.progress import ShowProgress
 from dragoman.training.scoring import ScoreTranslations
 from dragoman.training.settings import check_settings
@@ -611,15 +611,26 @@ def test_a_debug_run_is_a_few_steps_in_a_folder_of_its_own(tmp_path):
     assert last(tmp_path)["global_step"] == config["trainer"]["max_steps"] == 4
 
 
-def test_precision_is_what_was_asked_or_what_the_processor_does_in_hardware(monkeypatch):
+def test_precision_is_what_was_asked_or_what_the_processor_multiplies_in_sooner(monkeypatch):
     assert [best_precision(asked, "cpu") for asked in ("32-true", "bf16-mixed", "16-mixed")] == [
         "32-true",
         "bf16-mixed",
         "16-mixed",
     ]
     for has_bf16, expected in ((True, "bf16-mixed"), (False, "32-true")):
-        monkeypatch.setattr("dragoman.training.precision.cpu_has_bf16", lambda answer=has_bf16: answer)
+        monkeypatch.setattr("dragoman.training.precision.cpu_prefers_bf16", lambda answer=has_bf16: answer)
         assert best_precision("auto", "cpu") == expected
+
+
+@pytest.mark.parametrize(
+    ("in_hardware", "times", "expected"), [(True, 2.0, True), (True, 0.5, False), (False, 2.0, False)]
+)
+def test_a_processor_prefers_bf16_where_it_has_it_and_it_is_faster(monkeypatch, in_hardware, times, expected):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: in_hardware)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    rates = {torch.bfloat16: times, torch.float32: 1.0}
+    monkeypatch.setattr("dragoman.training.precision.product_rate", lambda device, dtype, side: rates[dtype])
+    assert cpu_prefers_bf16.__wrapped__() is expected
 
 
 # --- What is told ---

@@ -32,7 +32,7 @@ from dragoman.models import Transformer
 from dragoman.text.splits import Proportions, Splits
 from dragoman.training.compiled import compile_parts
 from dragoman.training.fit import make_trainer
-from dragoman.training.flops import product_rate
+from dragoman.training.flops import SIDES, product_rate
 from dragoman.training.guard import Guard
 from dragoman.training.progress import ShowProgress
 from dragoman.training.schedule import inverse_sqrt
@@ -204,4 +204,4 @@ def train_plainly(model: dict[str, Any], job: dict[str, Any], watch: Stopwatch) 
 def products(device: str) -> dict[str, Any]:
     """Floating-point operations a second of bf16 matrix products, the fastest of some; and the name of the device."""
     name = torch.cuda.get_device_name() if device == "cuda" else "CPU"
-    return {"rate": product_rate(torch.device(device), torch.bfloat16), "device": name}
+    return {"rate": product_rate(torch.device(device), torch.bfloat16, SIDES[device]), "device": name}

@@ -69,7 +69,7 @@ def test_pairs_are_summed_each_with_its_own_lengths():
 
 def test_work_is_that_of_tokens_without_padding(monkeypatch):
     """Every batch's, since it was last asked for, over what plain products would have done in the same time."""
-    monkeypatch.setattr(flops, "product_rate", lambda device, dtype: 1e6)
+    monkeypatch.setattr(flops, "product_rate", lambda device, dtype, side: 1e6)
     model = transformer(**SIZE)
     work = Work(model, torch.device("cpu"), torch.float32)
     sources, targets = [range(4, 9), range(4, 6)], [range(4, 6), range(4, 13)]
@@ -84,5 +84,5 @@ def test_work_is_that_of_tokens_without_padding(monkeypatch):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_rate_of_products_moves_no_dice(dtype):
     before = torch.get_rng_state()
-    assert product_rate(torch.device("cpu"), dtype) > 0
+    assert product_rate(torch.device("cpu"), dtype, 64) > 0
     assert torch.equal(torch.get_rng_state(), before)

@@ -45,9 +45,8 @@ def lengths(batch: Batch) -> Tensor:
     return torch.stack(((batch.src_BS != PAD).sum(1), (batch.tgt_BT != PAD).sum(1) - 1), dim=1)
 
 
-def product_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Floating-point operations a second of the fastest of a few products of large matrices."""
-    side = SIDES.get(device.type, SIDES["cpu"])
+def product_rate(device: torch.device, dtype: torch.dtype, side: int) -> float:
+    """Floating-point operations a second of the fastest of a few products of square matrices."""
     dice = torch.Generator(device).manual_seed(1)  # of its own: training's must not be moved
     left, right = (torch.randn(side, side, device=device, generator=dice).to(dtype) for _ in range(2))
     return 2 * side**3 / min(seconds(left, right) for _ in range(REPEATS + 1))
@@ -69,7 +68,7 @@ class Work:
 
     def __init__(self, model: Transformer, device: torch.device, dtype: torch.dtype) -> None:
         self.model = model
-        self.peak = product_rate(device, dtype)
+        self.peak = product_rate(device, dtype, SIDES.get(device.type, SIDES["cpu"]))
         self.done: Any = 0.0  # since it was last asked for
 
     def add(self, batch: Batch) -> None:
