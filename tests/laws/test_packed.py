@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from dragoman.errors import InputError
 from dragoman.models import Ensemble
-from dragoman.models.packed import PRECISIONS, Blocked, Int8, Rounded, packed
+from dragoman.models.packed import LARGE, PRECISIONS, Blocked, BlockedInt8, Int8, Rounded, packed
 from dragoman.search import Beam, Greedy
 from models_for_tests import EndsSentences, encoder_decoder, rnnsearch, sources, transformer
 
@@ -25,6 +25,8 @@ MODELS = {
 }
 SHAPES = [((1, 1), 16, 8), ((4, 1), 256, 300), ((3, 5), 33, 7), ((2, 3, 4), 64, 1000)]
 every_shape = pytest.mark.parametrize(("rows", "width", "out"), SHAPES)
+needs_vnni = pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="its sums would overflow without VNNI")
+each_int8 = pytest.mark.parametrize("kind", [Int8, pytest.param(BlockedInt8, marks=needs_vnni)])
 with_and_without_bias = pytest.mark.parametrize("bias", [True, False])
 
 
@@ -52,7 +54,8 @@ def parts(linear: nn.Linear) -> tuple[torch.Tensor, torch.Tensor | None]:
 
 @every_shape
 @with_and_without_bias
-def test_int8_is_the_product_of_what_was_rounded(rows, width, out, bias):
+@each_int8
+def test_int8_is_the_product_of_what_was_rounded(rows, width, out, bias, kind):
     """Whole numbers up to 127, a step for each row and what rounding has to take away: the product of the rest."""
     linear = layer(width, out, bias)
     x_whole, weight_whole = (torch.randint(-126, 127, shape).double() for shape in ((*rows, width), (out, width)))
@@ -60,7 +63,7 @@ def test_int8_is_the_product_of_what_was_rounded(rows, width, out, bias):
     x_step, weight_step = torch.rand(*rows, 1).double() * 10, torch.rand(out, 1).double()
     linear.weight.copy_(off(weight_whole) * weight_step)
     expected = F.linear(x_whole * x_step, weight_whole * weight_step, linear.bias.double() if bias else None)
-    found = Int8(linear)((off(x_whole) * x_step).float())
+    found = kind(linear)((off(x_whole) * x_step).float())
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5 * expected.abs().max().item())
     assert (found - linear((off(x_whole) * x_step).float())).abs().max() > 0
 
@@ -70,13 +73,31 @@ def off(whole):
     return torch.where(whole == 127, whole, whole + (torch.rand_like(whole) - 0.5) * 0.9)
 
 
-def test_a_row_in_int8_depends_on_no_other_and_zero_stays_zero():
+@each_int8
+def test_a_row_in_int8_depends_on_no_other_and_zero_stays_zero(kind):
     linear, x = layer(64, 40, True), torch.randn(30, 64) * torch.logspace(-3, 3, 30)[:, None]
     x[4] = 0
-    together = Int8(linear)(x)
+    together = kind(linear)(x)
     for row, expected in zip(x, together, strict=True):
-        assert torch.equal(Int8(linear)(row[None])[0], expected)
+        assert torch.equal(kind(linear)(row[None])[0], expected)
     assert torch.equal(together[4], linear.bias)
+
+
+@each_int8
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_largest_sums_in_int8_do_not_overflow(kind, sign):
+    linear = layer(4096, 24, False)
+    linear.weight.fill_(127.0)
+    x = torch.full((5, 4096), 127.0 * sign)
+    torch.testing.assert_close(kind(linear)(x), torch.full((5, 24), sign * 4096 * 127.0**2), rtol=1e-6, atol=0)
+
+
+@needs_vnni
+def test_large_layers_in_int8_are_blocked_and_small_ones_are_not():
+    large, small = nn.Linear(64, LARGE // 64), nn.Linear(64, LARGE // 64 - 1)
+    model = nn.Sequential(large, small)
+    model.device = torch.device("cpu")
+    assert [type(one) for one in packed(model, "int8")] == [BlockedInt8, Int8]
 
 
 @pytest.mark.parametrize("make_model", MODELS.values(), ids=MODELS.keys())

@@ -16,6 +16,7 @@ from dragoman.models.seq2seq import Seq2Seq
 PRECISIONS = ("fp32", "bf16", "int8")
 LARGE = 1 << 20  # weights: fewer of them torch multiplies in fp32 as soon or sooner in their usual order
 LARGEST = 127  # of int8, on both sides of zero
+ZERO = 128  # what stands for it without a sign, as oneDNN wants its rows
 
 
 class Rounded(nn.Module):
@@ -57,10 +58,30 @@ class Int8(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         scale_R1, rows_RI = whole(x.flatten(0, -2))
-        product_RO = torch._int_mm(rows_RI, self.weight_IO).to(x.dtype).mul_(scale_R1).mul_(self.scale_O)
+        product_RO = self.product(rows_RI).mul_(scale_R1)
         if self.bias_O is not None:
             product_RO += self.bias_O
         return product_RO.unflatten(0, x.shape[:-1])
+
+    def product(self, rows_RI: Tensor) -> Tensor:
+        """w (q Qᵀ), (R, O)."""
+        return torch._int_mm(rows_RI, self.weight_IO).float().mul_(self.scale_O)
+
+
+class BlockedInt8(Int8):
+    """The same in one pass, for large layers on a processor with VNNI; without it oneDNN's sums could overflow."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__(linear)
+        self.packed = torch.ops.onednn.qlinear_prepack(self.weight_IO.t(), None)
+        del self.weight_IO
+        self.zeros_O = torch.zeros_like(self.scale_O, dtype=torch.long)
+
+    def product(self, rows_RI: Tensor) -> Tensor:
+        unsigned_RI = rows_RI.view(torch.uint8) ^ ZERO  # which adds it
+        of_rows, of_sums = (1.0, ZERO), (1.0, 0, torch.float32)  # scales, zero points and a type
+        weights = (self.packed, self.scale_O, self.zeros_O, None)
+        return torch.ops.onednn.qlinear_pointwise(unsigned_RI, *of_rows, *weights, *of_sums, "none", [], "")
 
 
 def whole(x_RI: Tensor) -> tuple[Tensor, Tensor]:
@@ -81,7 +102,8 @@ def packed(model: Seq2Seq, precision: str) -> Seq2Seq:
         raise InputError(f"`precision` (int8) is for a CPU, not for {model.device.type}: choose fp32 or bf16.")
     blocks = on_cpu and torch.backends.mkldnn.is_available()
     if precision == "int8":
-        replace_linears(model, Int8)
+        fast = blocks and torch.cpu._is_vnni_supported()
+        replace_linears(model, lambda one: BlockedInt8(one) if fast and one.weight.numel() >= LARGE else Int8(one))
     elif precision == "bf16":
         replace_linears(model, partial(Blocked if blocks else Rounded, dtype=torch.bfloat16))
     elif blocks:
