@@ -3,6 +3,9 @@
 With `job.same` it writes the weights that it begins with and the batches that it trains on, for `plain.py`.
 """
 
+import dragoman  # before torch, which asks but once how to ask for memory
+
+# isort: split
 import logging
 from functools import partial
 from pathlib import Path
@@ -15,7 +18,6 @@ from datasets import Dataset
 from job import Clock, read_job
 from staging import MECHANISMS
 
-import dragoman
 from dragoman.data.batch import Batch
 from dragoman.data.module import TranslationData
 from dragoman.data.stored import Stored

@@ -1,5 +1,8 @@
 """Dragoman: its search on the model of a run, in the precision that it is told."""
 
+import dragoman  # noqa: F401, before torch, which asks but once how to ask for memory
+
+# isort: split
 from functools import partial
 
 import torch

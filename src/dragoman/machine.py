@@ -1,9 +1,22 @@
 """What this runs on."""
 
+import os
 import platform
 import resource
 import sys
 from pathlib import Path
+
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+def ask_for_huge_pages() -> None:
+    """Let torch ask for pages of 2 MiB where the system gives them to who asks.
+
+    Logits, taken anew in each step, are ten thousands of small pages, and to get those was a sixth of a small model's
+    step on a CPU. torch looks once, when it is imported; THP_MEM_ALLOC_ENABLE=0 in the environment forbids it.
+    """
+    if HUGE_PAGES.is_file() and "[madvise]" in HUGE_PAGES.read_text():
+        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 def processor() -> str:
