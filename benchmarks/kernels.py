@@ -47,6 +47,16 @@ def sdpa(q: Tensor, past: KV, mask: Mask) -> Tensor:
     return one_kernel(q, past, mask, dropout=0.0)
 
 
+def product(dtype: torch.dtype) -> Callable[[], None]:
+    """What decides in which of both a CPU trains: `cpu_prefers_bf16`."""
+    left, right = (torch.randn(1024, 1024, dtype=dtype) for _ in range(2))
+
+    def work() -> None:
+        left @ right
+
+    return work
+
+
 def cases() -> dict[str, tuple[Callable[[], None], Callable[[], None]]]:
     """Name → (plain, fast)."""
     ours = Dropout(0.3).train()
@@ -59,6 +69,7 @@ def cases() -> dict[str, tuple[Callable[[], None], Callable[[], None]]]:
     for size in (1_500, 8_000, 32_000):
         plain, fast = loss(plain_loss, size), loss(BlockwiseLoss.apply, size)
         found[f"smoothed loss bf16, 2048 × {size}: torch, blockwise"] = (plain, fast)
+    found["product of 1024 × 1024, forward alone: fp32, bf16"] = (product(torch.float32), product(torch.bfloat16))
     return found
 
 
