@@ -29,6 +29,7 @@ from dragoman.models import Seq2Seq
 from dragoman.run import Run
 from dragoman.training.loss import smoothed_loss
 from dragoman.training.precision import best_precision
+from dragoman.training.provenance import PROVENANCE
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "checkpoints" / "studies"
@@ -63,10 +64,7 @@ def arguments(
 
 
 def train_all(jobs: Sequence[Job], at_once: int) -> None:
-    """Train every run to its end; one that fails stops the study when the others are done.
-
-    Leaves usage.json beside each: CPU seconds and the most memory that was resident.
-    """
+    """Train every run to its end; one that fails stops the study when the others are done."""
 
     def train(job: Job) -> str | None:
         if (job.folder / "scores.json").exists():
@@ -76,9 +74,7 @@ def train_all(jobs: Sequence[Job], at_once: int) -> None:
         command += [f"seed={job.seed}", *job.overrides]
         variables = os.environ | {"OMP_NUM_THREADS": "1"}
         with open(job.folder / "train.log", "a", encoding="utf-8") as log:
-            process = subprocess.Popen(command, env=variables, stdout=log, stderr=log)
-            _, status, used = os.wait4(process.pid, 0)
-        record(job.folder / "usage.json", used.ru_utime + used.ru_stime, used.ru_maxrss)
+            status = subprocess.run(command, env=variables, stdout=log, stderr=log).returncode
         print(f"{job.label}, seed {job.seed}: {'done' if status == 0 else f'FAILED, see {log.name}'}", file=sys.stderr)
         return None if status == 0 else job.label
 
@@ -88,17 +84,10 @@ def train_all(jobs: Sequence[Job], at_once: int) -> None:
         sys.exit(f"These runs failed: {', '.join(failed)}.")
 
 
-def record(path: Path, seconds: float, kibibytes: int) -> None:
-    """Add to what earlier starts of the same run have used."""
-    before = json.loads(path.read_text("utf-8")) if path.exists() else {"cpu_seconds": 0.0, "peak_kib": 0}
-    found = {"cpu_seconds": before["cpu_seconds"] + seconds, "peak_kib": max(before["peak_kib"], kibibytes)}
-    path.write_text(json.dumps(found) + "\n", "utf-8")
-
-
-def usage(job: Job) -> dict[str, float]:
-    """What `record` left."""
-    found: dict[str, float] = json.loads((job.folder / "usage.json").read_text("utf-8"))
-    return found
+def peak_memory(job: Job) -> int:
+    """The most bytes that one of its processes held."""
+    made = json.loads((job.folder / PROVENANCE).read_text("utf-8"))
+    return max(start["peak_bytes"] for start in made["starts"])
 
 
 def evaluate(job: Job) -> Path:

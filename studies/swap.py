@@ -24,12 +24,12 @@ from study import (
     configured,
     drawn,
     markdown,
+    peak_memory,
     report,
     spread,
     step_seconds,
     test_bleu,
     train_all,
-    usage,
 )
 
 BUDGET = 15 * 60  # CPU seconds of training steps
@@ -63,12 +63,12 @@ class Found(NamedTuple):
     bleu: dict[str, list[float]]
     seconds: dict[str, float]  # of a step
     steps: dict[str, int]
-    peak_kib: dict[str, float]
+    peak_bytes: dict[str, int]
 
 
-def peaks(jobs: Sequence[Job]) -> dict[str, float]:
+def peaks(jobs: Sequence[Job]) -> dict[str, int]:
     """Attention → the most memory that a process had resident."""
-    return {label: max(one["peak_kib"] for one in used) for label, used in by_label(jobs, usage).items()}
+    return {label: max(found) for label, found in by_label(jobs, peak_memory).items()}
 
 
 def table(found: Found, batch: int) -> str:
@@ -80,7 +80,7 @@ def table(found: Found, batch: int) -> str:
             f"{found.steps[label]:,}",
             spread(found.bleu[label]),
             f"{batch / found.seconds[label]:,.0f}",
-            f"{found.peak_kib[label] / 2**20:.2f}",
+            f"{found.peak_bytes[label] / 2**30:.2f}",
         )
         for label in ATTENTIONS
     ]

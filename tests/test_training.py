@@ -202,7 +202,8 @@ def test_fp16_gradients_are_unscaled_before_they_are_clipped(fused):
     astray = torch.cat([(half[name] - exact[name]).flatten() for name in start])
     assert scaler.get_scale() == 1024.0
     assert moved.norm() > 0.1
-    assert astray.norm() < 0.02 * moved.norm()  # fp16 keeps 11 bits, and a few layers lose some of them
+    # fp16 keeps 11 bits, of which layers lose some: 2.3 % where the processor sums in fp16 too. Unscaled late: 100 %.
+    assert astray.norm() < 0.05 * moved.norm()
 
 
 def test_dropout_is_off_in_validation_and_its_loss_is_the_token_mean(tmp_path):
