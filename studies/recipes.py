@@ -19,7 +19,7 @@ from dragoman.evaluation.evaluate import HYPOTHESES, REFERENCE, SOURCE
 from dragoman.run import SCORES, Run
 from dragoman.text.lines import read_lines
 from dragoman.training.provenance import PROVENANCE
-from study import markdown, spread
+from study import markdown, peak_memory, spread
 
 HEADER = ("run", "parameters", "steps", "minutes", "peak GiB", "commit")
 
@@ -39,7 +39,7 @@ def cost(folder: Path) -> list[str]:
     """Parameters, steps, minutes, memory, commit."""
     made = json.loads((folder / PROVENANCE).read_text("utf-8"))
     parameters = sum(one.numel() for one in Run(folder).model().parameters())
-    peak = max(start["peak_bytes"] for start in made["starts"]) / 2**30
+    peak = peak_memory(folder) / 2**30
     cells = [f"{parameters / 1e6:.1f} M", f"{made['steps']:,}", f"{made['seconds'] / 60:.0f}", f"{peak:.2f}"]
     return [*cells, (made["starts"][-1]["commit"] or "–")[:10]]
 

@@ -84,9 +84,9 @@ def train_all(jobs: Sequence[Job], at_once: int) -> None:
         sys.exit(f"These runs failed: {', '.join(failed)}.")
 
 
-def peak_memory(job: Job) -> int:
+def peak_memory(run: Path) -> int:
     """The most bytes that one of its processes held."""
-    made = json.loads((job.folder / PROVENANCE).read_text("utf-8"))
+    made = json.loads((run / PROVENANCE).read_text("utf-8"))
     return max(start["peak_bytes"] for start in made["starts"])
 
 

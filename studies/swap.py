@@ -68,7 +68,7 @@ class Found(NamedTuple):
 
 def peaks(jobs: Sequence[Job]) -> dict[str, int]:
     """Attention → the most memory that a process had resident."""
-    return {label: max(found) for label, found in by_label(jobs, peak_memory).items()}
+    return {label: max(found) for label, found in by_label(jobs, lambda job: peak_memory(job.folder)).items()}
 
 
 def table(found: Found, batch: int) -> str:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from dragoman.machine import HUGE_PAGES
+from dragoman.machine import gives_huge_pages
 from scripts_for_tests import environment
 
 # How many pages the system gives for a tensor of 256 MiB.
@@ -26,10 +26,7 @@ def pages(**variables: str) -> int:
     return int(done.stdout)
 
 
-@pytest.mark.skipif(
-    not HUGE_PAGES.is_file() or "[madvise]" not in HUGE_PAGES.read_text(),
-    reason="the system gives no huge pages to who asks",
-)
+@pytest.mark.skipif(not gives_huge_pages(), reason="the system gives no huge pages to who asks")
 def test_large_tensors_lie_in_huge_pages() -> None:
     assert pages() < 10_000
     assert pages(THP_MEM_ALLOC_ENABLE="0") > 60_000

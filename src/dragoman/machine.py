@@ -15,8 +15,13 @@ def ask_for_huge_pages() -> None:
     Logits, taken anew in each step, are ten thousands of small pages, and to get those was a sixth of a small model's
     step on a CPU. torch looks once, when it is imported; THP_MEM_ALLOC_ENABLE=0 in the environment forbids it.
     """
-    if HUGE_PAGES.is_file() and "[madvise]" in HUGE_PAGES.read_text():
+    if gives_huge_pages():
         os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+
+def gives_huge_pages() -> bool:
+    """Whether the system gives pages of 2 MiB to who asks: not to all, and not to nobody."""
+    return HUGE_PAGES.is_file() and "[madvise]" in HUGE_PAGES.read_text()
 
 
 def processor() -> str:
