@@ -8,6 +8,7 @@ After Bahdanau et al. 2015, figure 2: trained on sentences of up to 30 words, te
 import json
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
 from dragoman.text.pocket import generate
 from dragoman.text.pocket.choices import Dice
@@ -25,7 +26,11 @@ MODELS = {
     "Transformer, sinusoidal": ("model.positions=sinusoidal", *STEPS),
     "Transformer, rotary": STEPS,
 }
-CORPUS = ("corpus=folder", f"corpus.folder={DATA}", "corpus.source_language=en", "corpus.target_language=fr")
+
+
+def corpus(folder: Path) -> tuple[str, ...]:
+    """What trains on a folder of this kind."""
+    return ("corpus=folder", f"corpus.folder={folder}", "corpus.source_language=en", "corpus.target_language=fr")
 
 
 def pairs_of(low: int, high: int) -> Iterator[tuple[str, str]]:
@@ -37,11 +42,11 @@ def pairs_of(low: int, high: int) -> Iterator[tuple[str, str]]:
             yield pair
 
 
-def write(name: str, pairs: list[tuple[str, str]]) -> None:
+def write(folder: Path, name: str, pairs: list[tuple[str, str]]) -> None:
     """NAME.en and NAME.fr."""
-    DATA.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for language, lines in zip(("en", "fr"), zip(*pairs, strict=True), strict=True):
-        (DATA / f"{name}.{language}").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+        (folder / f"{name}.{language}").write_text("".join(f"{line}\n" for line in lines), "utf-8")
 
 
 def write_corpus() -> None:
@@ -50,9 +55,9 @@ def write_corpus() -> None:
         return
     for name, size in (("train", 42_000), ("validation", 1_000)):
         pairs = generate(name, size=size, seed=2026)  # type: ignore[arg-type]
-        write(name if name == "train" else "val", [p for p in pairs if len(p.source.split()) <= LONGEST_TRAINED])
+        write(DATA, name if name == "train" else "val", [p for p in pairs if len(p.source.split()) <= LONGEST_TRAINED])
     lows = range(1, LONGEST, STEP)
-    write("test", [pair for low in lows for pair in islice(pairs_of(low, low + STEP - 1), OF_EACH)])
+    write(DATA, "test", [pair for low in lows for pair in islice(pairs_of(low, low + STEP - 1), OF_EACH)])
 
 
 def draw(found: dict[str, dict[str, list[float]]]) -> None:
@@ -72,7 +77,9 @@ def main() -> None:
     options = arguments(str(__doc__))
     write_corpus()
     jobs = [
-        Job(label, seed, (*CORPUS, *made), "bottleneck") for seed in options.seeds for label, made in MODELS.items()
+        Job(label, seed, (*corpus(DATA), *made), "bottleneck")
+        for seed in options.seeds
+        for label, made in MODELS.items()
     ]
     train_all(jobs, options.jobs)
 

@@ -2,18 +2,23 @@
 
     python studies/distance.py
 
-Trained on sentences of up to 30 words, as in `studies/bottleneck.py`; among them a Transformer without feed-forward
-networks. Draws distance.png.
+Between subject and verb stand relative clauses: of persons, who could be the subject themselves, or of things. Hardly
+a sentence of the pocket corpus tells which noun the verb goes with; so the models are trained on it, and again with
+2,000 sentences more that do tell, of up to 8 words between. None has more than 30 words, as in `studies/bottleneck.py`.
+One of the models is a Transformer without feed-forward networks. Draws distance.png.
 """
 
 import statistics
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from bottleneck import CORPUS, DATA, write_corpus
+from agreement import BETWEEN, DEPTHS, OF_EACH, TOLD, sample, write_told
+from bottleneck import DATA, corpus, write_corpus
 from dragoman.data.batch import collate
 from dragoman.evaluation.contrastive import log_margins
 from dragoman.evaluation.heatmaps import attention_maps
@@ -21,11 +26,6 @@ from dragoman.models import Seq2Seq
 from dragoman.run import Run
 from dragoman.text.lines import read_lines
 from dragoman.text.pocket import Contrast
-from dragoman.text.pocket.choices import CALM, OF_KIND, Dice
-from dragoman.text.pocket.corpus import render
-from dragoman.text.pocket.lexicon import VERBS
-from dragoman.text.pocket.trees import Action, Clause, Gap, NounPhrase, Sentence
-from dragoman.text.pocket.words import Noun, Number
 from dragoman.text.tokenizer import Tokenizers
 from study import (
     RECURRENT,
@@ -42,7 +42,8 @@ from study import (
     trained,
 )
 
-DEPTHS, OF_EACH, SAMPLED = range(5), 200, 40
+SAMPLED = 40  # of each distance, for gradients
+DISTANCES = [4.0 * depth for depth in DEPTHS]  # words between subject and verb
 STEPS = ("max_steps=1500", "validate_every=1500")
 MODELS = {
     "GRU, fixed vector": ("model=rnn", *RECURRENT, *STEPS),
@@ -50,68 +51,29 @@ MODELS = {
     "Transformer": STEPS,
     "Transformer without feed-forward": ("model.feed_forward=none", *STEPS),
 }
-FOLLOWED = tuple(VERBS[word] for word in ("follow", "watch", "help", "see"))
-PERSONS = tuple(noun for noun in OF_KIND["person"] if noun.english_plural)
+Lines = dict[str, tuple[list[float], list[float]]]  # label → x and y
 PUNCTUATION = frozenset(["▁.", ".", ",", "▁,", "?", "</s>"])
 
 
-class Agreement(NamedTuple):
-    """A contrast of the verb's number, and how many words stand between it and its subject."""
-
-    contrast: Contrast
-    distance: int
+def jobs(folder: Path, study: str, seeds: Sequence[int]) -> list[Job]:
+    """Every model with every seed on a corpus."""
+    return [Job(label, seed, (*corpus(folder), *made), study) for seed in seeds for label, made in MODELS.items()]
 
 
-def described(dice: Dice, noun: Noun, number: Number, depth: int) -> NounPhrase:
-    """The girls who followed the boy who saw the man …: every noun in between is of the other number."""
-    inner: NounPhrase | None = None
-    between: Number = "plural" if number == "singular" else "singular"
-    nouns = [noun, *(dice.pick([one for one in PERSONS if one is not noun]) for _ in range(depth))]
-    for level, one in reversed(list(enumerate(nouns))):
-        its = between if level else number
-        said = Clause(Gap(one, its), Action(dice.pick(FOLLOWED), inner), "past") if inner else None
-        inner = NounPhrase(one, its, relative=said)
-    assert inner is not None
-    return inner
-
-
-def agreements(depth: int) -> Iterator[Agreement]:
-    """Singular and plural subjects in turn, without end."""
-    dice, numbers = Dice(depth), ("singular", "plural")
-    count = 0
-    while True:
-        number: Number = numbers[count % 2]  # type: ignore[assignment]
-        count += 1
-        subject = described(dice, dice.pick(PERSONS), number, depth)
-        source, right = render(Sentence(Clause(subject, Action(dice.pick(CALM)), "past")))
-        a, b = (" a ", " ont ") if number == "singular" else (" ont ", " a ")
-        before, _, after = right.rpartition(a)
-        distance = len(source.split()) - 3
-        yield Agreement(Contrast(source, right, f"{before}{b}{after}", f"distance {distance}"), distance)
-
-
-def sample(depth: int, size: int) -> list[Agreement]:
-    found = agreements(depth)
-    return [next(found) for _ in range(size)]
-
-
-def accuracy(job: Job) -> list[float]:
+def accuracy(job: Job, between: str) -> list[float]:
     """Percent of right verbs at each depth."""
     run = Run(job.folder)
     model, tokenizers = run.model(), run.tokenizers()
-    shares = []
-    for depth in DEPTHS:
-        margins = log_margins(model, tokenizers, [one.contrast for one in sample(depth, OF_EACH)], batch_tokens=2048)
-        shares.append(100 * statistics.mean(margin > 0 for margin in margins))
-    return shares
+    margins = [log_margins(model, tokenizers, sample(between, depth, OF_EACH), batch_tokens=2048) for depth in DEPTHS]
+    return [100 * statistics.mean(margin > 0 for margin in found) for found in margins]
 
 
-def gradient_shares(job: Job) -> list[float]:
+def gradient_shares(job: Job, between: str) -> list[float]:
     """At each depth: the subject's part, in percent, of the gradients of the verb's log-probability by source words."""
     run = Run(job.folder)
     model, tokenizers = run.model(), run.tokenizers()
     return [
-        100 * statistics.mean(gradient_share(model, tokenizers, one.contrast) for one in sample(depth, SAMPLED))
+        100 * statistics.mean(gradient_share(model, tokenizers, one) for one in sample(between, depth, SAMPLED))
         for depth in DEPTHS
     ]
 
@@ -172,8 +134,8 @@ def masses(job: Job) -> dict[str, dict[str, float]]:
     }
 
 
-def draw(panels: dict[str, dict[str, tuple[list[float], list[float]]]]) -> None:
-    """A panel for each thing measured: label → x and y."""
+def draw(panels: dict[str, Lines]) -> None:
+    """A panel for each thing measured."""
     with drawn("distance", len(panels)) as axes:
         for axis, (title, lines) in zip(axes, panels.items(), strict=True):
             for label, (x, y) in lines.items():
@@ -186,29 +148,32 @@ def draw(panels: dict[str, dict[str, tuple[list[float], list[float]]]]) -> None:
 def main() -> None:
     options = arguments(str(__doc__))
     write_corpus()
-    jobs = [Job(label, seed, (*CORPUS, *made), "distance") for seed in options.seeds for label, made in MODELS.items()]
-    train_all(jobs, options.jobs)
-    right, gradient = by_label(jobs, accuracy), by_label(jobs, gradient_shares)
-    bleu, mass = by_label(jobs, test_bleu), by_label(jobs, masses)
-    lengths = range(10, 61, 10)
-    speed = step_speeds(trained(jobs), lengths)
-    distances = [statistics.mean(one.distance for one in sample(depth, OF_EACH)) for depth in DEPTHS]
-
-    def mean(runs: list[list[float]]) -> list[float]:
-        return [statistics.mean(values) for values in zip(*runs, strict=True)]
-
-    panels = {
-        "right verbs, % by words between subject and verb": {k: (distances, mean(v)) for k, v in right.items()},
-        "subject's part of the gradient, % by words between subject and verb": {
-            k: (distances, mean(v)) for k, v in gradient.items()
-        },
-        "training tokens/s by sentence length": {k: ([float(n) for n in lengths], v) for k, v in speed.items()},
+    write_told()
+    plain, told = jobs(DATA, "distance", options.seeds), jobs(TOLD, "distance_told", options.seeds)
+    train_all(plain + told, options.jobs)
+    right = {
+        f"{between}, {name}": by_label(runs, partial(accuracy, between=between))
+        for name, runs in (("as the corpus is", plain), ("told", told))
+        for between in BETWEEN
     }
+    gradient = {between: by_label(told, partial(gradient_shares, between=between)) for between in BETWEEN}
+    bleu, mass = by_label(told, test_bleu), by_label(told, masses)
+    lengths = range(10, 61, 10)
+    speed = step_speeds(trained(told), lengths)
+
+    def by_distance(found: dict[str, list[list[float]]]) -> Lines:
+        return {
+            label: (DISTANCES, list(map(statistics.mean, zip(*runs, strict=True)))) for label, runs in found.items()
+        }
+
+    panels = {f"right verbs, % by words between: {name}": by_distance(found) for name, found in right.items()}
+    panels["subject's part of the gradient, % by words between: things, told"] = by_distance(gradient["things"])
+    panels["training tokens/s by sentence length"] = {k: ([float(n) for n in lengths], v) for k, v in speed.items()}
     draw(panels)
-    away = [f"{distance:.1f}" for distance in distances]
+    away = [f"{distance:.0f}" for distance in DISTANCES]
     tables = [
-        markdown(("right verbs, %, by words between", *away), rows_of(right)),
-        markdown(("subject's part of the gradient, %", *away), rows_of(gradient)),
+        *(markdown((f"right verbs, %, by words between: {k}", *away), rows_of(v)) for k, v in right.items()),
+        *(markdown((f"subject's part of the gradient, %: {k}", *away), rows_of(v)) for k, v in gradient.items()),
         markdown(
             ("training tokens/s by length", *map(str, lengths)),
             [(k, *(f"{one:,.0f}" for one in v)) for k, v in speed.items()],
@@ -217,7 +182,7 @@ def main() -> None:
         mass_table(mass),
     ]
     text = f"{STEPS[0]}; seeds {', '.join(map(str, options.seeds))}, mean ± sd.\n\n![By distance](distance.png)\n\n"
-    data = {"distances": distances, "right": right, "gradient": gradient, "speed": speed, "bleu": bleu, "mass": mass}
+    data = {"distances": DISTANCES, "right": right, "gradient": gradient, "speed": speed, "bleu": bleu, "mass": mass}
     report("distance", text + "\n".join(tables), data)
 
 
