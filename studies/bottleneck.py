@@ -15,7 +15,7 @@ from dragoman.text.pocket.choices import Dice
 from dragoman.text.pocket.corpus import SEEN, render, split_of
 from dragoman.text.pocket.grammar import Grammar
 from dragoman.text.pocket.sentences import chain
-from study import RECURRENT, RUNS, Job, arguments, by_label, drawn, evaluate, markdown, report, spread, train_all
+from study import FAST, RECURRENT, RUNS, Job, arguments, by_label, drawn, evaluate, markdown, report, spread, train_all
 
 LONGEST_TRAINED, LONGEST, STEP, OF_EACH = 30, 60, 10, 150
 DATA = RUNS / "bottleneck" / "data"
@@ -23,8 +23,8 @@ STEPS = ("max_steps=2500", "validate_every=2500")
 MODELS = {
     "GRU, fixed vector": ("model=rnn", *RECURRENT, *STEPS),
     "RNNsearch": ("model=rnnsearch", *RECURRENT, *STEPS),
-    "Transformer, sinusoidal": ("model.positions=sinusoidal", *STEPS),
-    "Transformer, rotary": STEPS,
+    "Transformer, sinusoidal": ("model.positions=sinusoidal", FAST, *STEPS),
+    "Transformer, rotary": (FAST, *STEPS),
 }
 
 

@@ -28,6 +28,7 @@ from dragoman.text.lines import read_lines
 from dragoman.text.pocket import Contrast
 from dragoman.text.tokenizer import Tokenizers
 from study import (
+    FAST,
     RECURRENT,
     Job,
     arguments,
@@ -48,8 +49,8 @@ STEPS = ("max_steps=1500", "validate_every=1500")
 MODELS = {
     "GRU, fixed vector": ("model=rnn", *RECURRENT, *STEPS),
     "RNNsearch": ("model=rnnsearch", *RECURRENT, *STEPS),
-    "Transformer": STEPS,
-    "Transformer without feed-forward": ("model.feed_forward=none", *STEPS),
+    "Transformer": (FAST, *STEPS),
+    "Transformer without feed-forward": ("model.feed_forward=none", FAST, *STEPS),
 }
 Lines = dict[str, tuple[list[float], list[float]]]  # label → x and y
 PUNCTUATION = frozenset(["▁.", ".", ",", "▁,", "?", "</s>"])

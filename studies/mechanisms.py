@@ -16,12 +16,12 @@ from dragoman.evaluation.heatmaps import attention_maps
 from dragoman.run import Run
 from dragoman.text.pocket import contrasts
 from dragoman.text.pocket.nouns import NOUNS
-from study import RECURRENT, ROOT, Job, arguments, by_label, drawn, markdown, report, spread, test_bleu, train_all
+from study import FAST, RECURRENT, ROOT, Job, arguments, by_label, drawn, markdown, report, spread, test_bleu, train_all
 
 # The same Transformer, recipe and budget for all attentions; sinusoidal positions, since not all can be rotated.
 STEPS = 3000
-BUDGET = (f"max_steps={STEPS}", "validate_every=1000")
-TRANSFORMER = ("model.positions=sinusoidal", *BUDGET)
+ROTARY = (f"max_steps={STEPS}", "validate_every=1000", FAST)
+TRANSFORMER = ("model.positions=sinusoidal", *ROTARY)
 FEWER = (*RECURRENT, "max_steps=2000", "validate_every=1000")
 MODELS = {
     "fused": TRANSFORMER,
@@ -30,7 +30,7 @@ MODELS = {
     "window": ("swap=window", *TRANSFORMER),
     "sparse": ("swap=sparse", *TRANSFORMER),
     "linear": ("swap=linear", *TRANSFORMER),
-    "fused, rotary": BUDGET,
+    "fused, rotary": ROTARY,
     "RNNsearch": ("model=rnnsearch", *FEWER),
     "GRU, fixed vector": ("model=rnn", *FEWER),
     "LSTM, fixed vector": ("model=rnn", "model.cell=lstm", *FEWER),

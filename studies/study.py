@@ -35,7 +35,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "checkpoints" / "studies"
 RESULTS = ROOT / "docs" / "studies"
 RECURRENT = ("model.dim=192", "model.dropout=0", "optimizer.lr=3e-3")  # what the pocket recipe needs for them
-SHORT = ("max_steps=1200", "validate_every=1200")  # of the pocket recipe: three to four CPU minutes
+FAST = "optimizer.lr=5e-3"  # of all studies' Transformers: budgets are short
+SHORT = ("max_steps=1200", "validate_every=1200", FAST)  # of the pocket recipe: three to four CPU minutes
 
 
 class Job(NamedTuple):

@@ -13,7 +13,7 @@ SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 
 @pytest.mark.slow
-def test_the_default_experiment_reaches_95_bleu_on_combinations_it_has_never_seen(tmp_path):
+def test_the_default_experiment_reaches_95_bleu_on_combinations_it_has_never_seen_and_knows_what_it_is(tmp_path):
     ran = subprocess.run([sys.executable, SCRIPTS / "train.py"], cwd=tmp_path, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     run = tmp_path / "checkpoints" / "pocket"
@@ -28,14 +28,19 @@ def test_the_default_experiment_reaches_95_bleu_on_combinations_it_has_never_see
     assert sum(unseen) >= 700
     for pair in SHOWCASE_PAIRS:
         assert f"{pair.source}\n  → " in ran.stdout
+    told = [sys.executable, SCRIPTS / "contrast.py", f"run={run}"]
+    assert subprocess.run(told, cwd=tmp_path, capture_output=True).returncode == 0
+    accuracy = {one["phenomenon"]: one for one in json.loads((run / "contrastive.json").read_text())["accuracy"]}
+    assert accuracy["all"]["total"] == 2000
+    assert min(one["value"] for one in accuracy.values()) >= 95
 
 
-# As many steps as each takes, with some to spare.
+# As many steps as each takes at its learning rate, with some to spare.
 LEARNERS = {
-    "dot": (2100, ["swap=dot"]),
-    "additive": (2500, ["swap=additive"]),
-    "linear": (4000, ["swap=linear"]),
-    "sparse": (2100, ["swap=sparse"]),
+    "dot": (2100, ["swap=dot", "optimizer.lr=5e-3"]),
+    "additive": (2500, ["swap=additive", "optimizer.lr=5e-3"]),
+    "linear": (4000, ["swap=linear", "optimizer.lr=5e-3"]),
+    "sparse": (2100, ["swap=sparse", "optimizer.lr=5e-3"]),
     "RNNsearch": (1200, ["model=rnnsearch", "model.dim=192", "model.dropout=0", "optimizer.lr=3e-3"]),
 }
 
