@@ -122,7 +122,7 @@ def test_a_step_is_one_token_mean_over_all_its_batches(tmp_path, optimizer, accu
     clipping = "null" if clip is None else str(clip)
     overrides = [f"trainer.accumulate_grad_batches={accumulate}", f"trainer.gradient_clip_val={clipping}"]
     # Adam divides by √v, and gradients that cancel, as that of the keys' bias does, are noise: a larger ε calms it.
-    fixed = ["model.dropout=0", "max_steps=6", "validate_every=6", "optimizer.eps=1e-3"]
+    fixed = ["model.dropout=0", "max_steps=6", "validate_every=6", "optimizer.eps=1e-3", "optimizer.lr=5e-3"]
     config = tiny(*fixed, *overrides, record=True)
     config = use_sgd(config, lr=0.5) if optimizer == "sgd" else config
     lr = config["optimizer"]["lr"]
@@ -655,8 +655,9 @@ def test_a_validation_before_any_loss_is_known_says_nothing_of_one(caplog):
 def test_r_drop_pulls_two_dropouts_together(tmp_path):
     """After the same steps two passes under other dropout differ less."""
     apart = {}
+    given = ("loss=r_drop", "model.dropout=0.3", "max_steps=12", "optimizer.lr=5e-3")
     for weight in (0, 50):
-        train(tiny("loss=r_drop", f"loss.weight={weight}", "model.dropout=0.3", "max_steps=12"), tmp_path / f"{weight}")
+        train(tiny(*given, f"loss.weight={weight}"), tmp_path / f"{weight}")
         model = Run(tmp_path / f"{weight}").model().train()
         batch = collate([range(4, 14)] * 64, [range(4, 14)] * 64)
         with torch.no_grad():
