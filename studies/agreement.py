@@ -5,6 +5,7 @@ Between the two are persons, who could be the subject themselves, or things.
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 from bottleneck import DATA, write
 from dragoman.text.lines import read_lines
@@ -70,6 +71,24 @@ def agreements(between: str, depth: int, seed: int = 0) -> Iterator[Contrast]:
 def sample(between: str, depth: int, size: int) -> list[Contrast]:
     """The first so many."""
     return list(itertools.islice(agreements(between, depth), size))
+
+
+def evidence(folder: Path) -> tuple[int, int]:
+    """Training sentences where a person near the beginning has a clause with "who", and those with a rival in it.
+
+    A rival is the first person within four words after "who" and its verb, if it is of the other number: words
+    are looked at, not trees.
+    """
+    numbers = {noun.english: "singular" for noun in PERSONS} | {noun.english_plural: "plural" for noun in PERSONS}
+    clauses = rivals = 0
+    for line in read_lines(folder / "train.en"):
+        subject, _, clause = (f" {line}".rstrip(".?!")).partition(" who ")
+        words = subject.split()
+        if clause and len(words) <= 5 and words[-1] in numbers:
+            clauses += 1
+            persons = [numbers[word] for word in clause.split()[1:5] if word in numbers]
+            rivals += bool(persons) and persons[0] != numbers[words[-1]]
+    return clauses, rivals
 
 
 def write_told() -> None:

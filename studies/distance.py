@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agreement import BETWEEN, DEPTHS, OF_EACH, TOLD, sample, write_told
+from agreement import BETWEEN, DEPTHS, OF_EACH, TOLD, evidence, sample, write_told
 from bottleneck import DATA, corpus, write_corpus
 from dragoman.data.batch import collate
 from dragoman.evaluation.contrastive import log_margins
@@ -43,6 +43,7 @@ from study import (
     trained,
 )
 
+LENGTHS = range(10, 61, 10)  # of sentences, for speeds
 SAMPLED = 40  # of each distance, for gradients
 DISTANCES = [4.0 * depth for depth in DEPTHS]  # words between subject and verb
 STEPS = ("max_steps=1500", "validate_every=1500")
@@ -52,6 +53,7 @@ MODELS = {
     "Transformer": (FAST, *STEPS),
     "Transformer without feed-forward": ("model.feed_forward=none", FAST, *STEPS),
 }
+ByLabel = dict[str, list[list[float]]]  # label → for each seed, at each distance
 Lines = dict[str, tuple[list[float], list[float]]]  # label → x and y
 PUNCTUATION = frozenset(["▁.", ".", ",", "▁,", "?", "</s>"])
 
@@ -135,9 +137,22 @@ def masses(job: Job) -> dict[str, dict[str, float]]:
     }
 
 
+def by_distance(found: ByLabel) -> Lines:
+    """The means of the seeds."""
+    return {label: (DISTANCES, list(map(statistics.mean, zip(*runs, strict=True)))) for label, runs in found.items()}
+
+
+def panels_of(right: dict[str, ByLabel], gradient: ByLabel, speed: dict[str, list[float]]) -> dict[str, Lines]:
+    """ "What, unit by what, unit" → its lines."""
+    panels = {f"right verbs, % by words between: {name}": by_distance(found) for name, found in right.items()}
+    panels["subject's part of the gradient, % by words between: things, told"] = by_distance(gradient)
+    panels["training tokens/s by sentence length"] = {k: ([float(n) for n in LENGTHS], v) for k, v in speed.items()}
+    return panels
+
+
 def draw(panels: dict[str, Lines]) -> None:
     """A panel for each thing measured."""
-    with drawn("distance", len(panels)) as axes:
+    with drawn("distance", len(panels), rows=2) as axes:
         for axis, (title, lines) in zip(axes, panels.items(), strict=True):
             for label, (x, y) in lines.items():
                 axis.plot(x, y, marker="o", label=label)
@@ -159,35 +174,35 @@ def main() -> None:
     }
     gradient = {between: by_label(told, partial(gradient_shares, between=between)) for between in BETWEEN}
     bleu, mass = by_label(told, test_bleu), by_label(told, masses)
-    lengths = range(10, 61, 10)
-    speed = step_speeds(trained(told), lengths)
-
-    def by_distance(found: dict[str, list[list[float]]]) -> Lines:
-        return {
-            label: (DISTANCES, list(map(statistics.mean, zip(*runs, strict=True)))) for label, runs in found.items()
-        }
-
-    panels = {f"right verbs, % by words between: {name}": by_distance(found) for name, found in right.items()}
-    panels["subject's part of the gradient, % by words between: things, told"] = by_distance(gradient["things"])
-    panels["training tokens/s by sentence length"] = {k: ([float(n) for n in lengths], v) for k, v in speed.items()}
-    draw(panels)
+    speed = step_speeds(trained(told), LENGTHS)
+    draw(panels_of(right, gradient["things"], speed))
     away = [f"{distance:.0f}" for distance in DISTANCES]
     tables = [
         *(markdown((f"right verbs, %, by words between: {k}", *away), rows_of(v)) for k, v in right.items()),
         *(markdown((f"subject's part of the gradient, %: {k}", *away), rows_of(v)) for k, v in gradient.items()),
         markdown(
-            ("training tokens/s by length", *map(str, lengths)),
+            ("training tokens/s by length", *map(str, LENGTHS)),
             [(k, *(f"{one:,.0f}" for one in v)) for k, v in speed.items()],
         ),
         markdown(("model", "BLEU, test up to 60 words"), [(k, spread(v)) for k, v in bleu.items()]),
         mass_table(mass),
     ]
     text = f"{STEPS[0]}; seeds {', '.join(map(str, options.seeds))}, mean ± sd.\n\n![By distance](distance.png)\n\n"
-    data = {"distances": DISTANCES, "right": right, "gradient": gradient, "speed": speed, "bleu": bleu, "mass": mass}
+    clauses, rivals = evidence(DATA)
+    text += f'Of {clauses:,} training sentences with a person and "who", {rivals} have a rival in the clause.\n\n'
+    data = {
+        "evidence": [clauses, rivals],
+        "distances": DISTANCES,
+        "right": right,
+        "gradient": gradient,
+        "speed": speed,
+        "bleu": bleu,
+        "mass": mass,
+    }
     report("distance", text + "\n".join(tables), data)
 
 
-def rows_of(found: dict[str, list[list[float]]]) -> list[tuple[str, ...]]:
+def rows_of(found: ByLabel) -> list[tuple[str, ...]]:
     """A row for each label, mean ± sd in each column."""
     return [(label, *(spread(values) for values in zip(*runs, strict=True))) for label, runs in found.items()]
 

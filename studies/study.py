@@ -158,10 +158,11 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 @contextmanager
-def drawn(name: str, panels: int = 1) -> Iterator[list[Axes]]:
-    """Axes side by side, which become NAME.png when they are filled."""
-    figure = Figure(figsize=(5 * panels + 1, 4.2), layout="constrained")
-    yield list(figure.subplots(1, panels, squeeze=False)[0])
+def drawn(name: str, panels: int = 1, rows: int = 1) -> Iterator[list[Axes]]:
+    """Axes side by side in so many rows, which become NAME.png when they are filled."""
+    columns = panels // rows
+    figure = Figure(figsize=(5 * columns + 1, 4.2 * rows), layout="constrained")
+    yield list(figure.subplots(rows, columns, squeeze=False).flat)
     RESULTS.mkdir(parents=True, exist_ok=True)
     figure.savefig(RESULTS / f"{name}.png", dpi=130, metadata={"Software": None})
 
