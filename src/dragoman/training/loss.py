@@ -142,13 +142,17 @@ class BlockwiseLoss(torch.autograd.Function):
         for logits_RV, labels_R, grad_RV in zip(
             logits_NV.split(rows), labels_N.split(rows), grad_NV.split(rows), strict=True
         ):
-            loss, slope_RV = loss_and_slope(logits_RV.to(torch.float32, copy=True), labels_R, label_smoothing)
+            # In fp32 the gradient is made where it stays: what is not allocated need not be fetched by the processor.
+            whole = logits_RV.dtype == torch.float32
+            scores_RV = grad_RV.copy_(logits_RV) if whole else logits_RV.float()
+            loss, slope_RV = loss_and_slope(scores_RV, labels_R, label_smoothing)
             total += loss
-            grad_RV.copy_(slope_RV)
+            grad_RV.copy_(slope_RV)  # onto itself: nothing
         ctx.save_for_backward(grad_NV)
         return total
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
         (grad_NV,) = ctx.saved_tensors
-        return grad_NV * grad_outputs[0].to(grad_NV.dtype), None, None
+        # In place, so once: torch refuses a second backward of the same graph.
+        return grad_NV.mul_(grad_outputs[0].to(grad_NV.dtype)), None, None
