@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-from bottleneck import DATA, write
+from bottleneck import DATA, read, write
 from dragoman.text.lines import read_lines
 from dragoman.text.pocket import Contrast
 from dragoman.text.pocket.choices import CALM, OF_KIND, Dice
@@ -82,7 +82,7 @@ def evidence(folder: Path) -> tuple[int, int]:
     numbers = {noun.english: "singular" for noun in PERSONS} | {noun.english_plural: "plural" for noun in PERSONS}
     clauses = rivals = 0
     for line in read_lines(folder / "train.en"):
-        subject, _, clause = (f" {line}".rstrip(".?!")).partition(" who ")
+        subject, _, clause = line.rstrip(".?!").partition(" who ")
         words = subject.split()
         if clause and len(words) <= 5 and words[-1] in numbers:
             clauses += 1
@@ -96,14 +96,10 @@ def write_told() -> None:
     if (TOLD / "test.fr").exists():
         return
     tested = {one.source for between in BETWEEN for depth in DEPTHS for one in sample(between, depth, OF_EACH)}
-    telling = [
-        (one.source, one.right)
-        for between in BETWEEN
-        for depth in TOLD_DEPTHS
-        for one in itertools.islice(
-            (one for one in agreements(between, depth, seed=1) if one.source not in tested), OF_EACH_TOLD
-        )
-    ]
-    for name in ("train", "val", "test"):
-        pairs = list(zip(*(read_lines(DATA / f"{name}.{language}") for language in ("en", "fr")), strict=True))
-        write(TOLD, name, pairs + telling if name == "train" else pairs)
+    telling: list[tuple[str, str]] = []
+    for between, depth in itertools.product(BETWEEN, TOLD_DEPTHS):
+        new = ((one.source, one.right) for one in agreements(between, depth, seed=1) if one.source not in tested)
+        telling += itertools.islice(new, OF_EACH_TOLD)
+    write(TOLD, "train", read(DATA, "train") + telling)
+    for name in ("val", "test"):
+        write(TOLD, name, read(DATA, name))

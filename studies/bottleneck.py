@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from dragoman.text.lines import read_lines
 from dragoman.text.pocket import generate
 from dragoman.text.pocket.choices import Dice
 from dragoman.text.pocket.corpus import SEEN, render, split_of
@@ -47,6 +48,11 @@ def write(folder: Path, name: str, pairs: list[tuple[str, str]]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for language, lines in zip(("en", "fr"), zip(*pairs, strict=True), strict=True):
         (folder / f"{name}.{language}").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+
+
+def read(folder: Path, name: str) -> list[tuple[str, str]]:
+    """What `write` wrote."""
+    return list(zip(*(read_lines(folder / f"{name}.{language}") for language in ("en", "fr")), strict=True))
 
 
 def write_corpus() -> None:

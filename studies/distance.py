@@ -18,13 +18,12 @@ import torch
 from torch import Tensor
 
 from agreement import BETWEEN, DEPTHS, OF_EACH, TOLD, evidence, sample, write_told
-from bottleneck import DATA, corpus, write_corpus
+from bottleneck import DATA, corpus, read, write_corpus
 from dragoman.data.batch import collate
 from dragoman.evaluation.contrastive import log_margins
 from dragoman.evaluation.heatmaps import attention_maps
 from dragoman.models import Seq2Seq
 from dragoman.run import Run
-from dragoman.text.lines import read_lines
 from dragoman.text.pocket import Contrast
 from dragoman.text.tokenizer import Tokenizers
 from study import (
@@ -120,8 +119,7 @@ def masses(job: Job) -> dict[str, dict[str, float]]:
     run = Run(job.folder)
     model, tokenizers = run.model(), run.tokenizers()
     totals: dict[str, list[tuple[float, float, float]]] = {}
-    lines = zip(*(read_lines(DATA / f"test.{language}") for language in ("en", "fr")), strict=True)
-    for source, target in list(lines)[:150:3]:
+    for source, target in read(DATA, "test")[:150:3]:
         for place, maps in attention_maps(model, tokenizers, source, target, whole_words=False).items():
             _, keys, weights_LHTS = maps
             mean_TS = weights_LHTS.mean((0, 1))
