@@ -16,7 +16,21 @@ from dragoman.text.pocket.choices import Dice
 from dragoman.text.pocket.corpus import SEEN, render, split_of
 from dragoman.text.pocket.grammar import Grammar
 from dragoman.text.pocket.sentences import chain
-from study import FAST, RECURRENT, RUNS, Job, arguments, by_label, drawn, evaluate, markdown, report, spread, train_all
+from study import (
+    FAST,
+    RECURRENT,
+    RUNS,
+    Job,
+    arguments,
+    by_label,
+    drawn,
+    evaluate,
+    jobs_of,
+    markdown,
+    report,
+    spread,
+    train_all,
+)
 
 LONGEST_TRAINED, LONGEST, STEP, OF_EACH = 30, 60, 10, 150
 DATA = RUNS / "bottleneck" / "data"
@@ -82,11 +96,7 @@ def draw(found: dict[str, dict[str, list[float]]]) -> None:
 def main() -> None:
     options = arguments(str(__doc__))
     write_corpus()
-    jobs = [
-        Job(label, seed, (*corpus(DATA), *made), "bottleneck")
-        for seed in options.seeds
-        for label, made in MODELS.items()
-    ]
+    jobs = jobs_of("bottleneck", MODELS, options.seeds, *corpus(DATA))
     train_all(jobs, options.jobs)
 
     def buckets(job: Job) -> dict[str, float]:

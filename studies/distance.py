@@ -9,9 +9,7 @@ One of the models is a Transformer without feed-forward networks. Draws distance
 """
 
 import statistics
-from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -33,6 +31,7 @@ from study import (
     arguments,
     by_label,
     drawn,
+    jobs_of,
     markdown,
     report,
     spread,
@@ -55,11 +54,6 @@ MODELS = {
 ByLabel = dict[str, list[list[float]]]  # label → for each seed, at each distance
 Lines = dict[str, tuple[list[float], list[float]]]  # label → x and y
 PUNCTUATION = frozenset(["▁.", ".", ",", "▁,", "?", "</s>"])
-
-
-def jobs(folder: Path, study: str, seeds: Sequence[int]) -> list[Job]:
-    """Every model with every seed on a corpus."""
-    return [Job(label, seed, (*corpus(folder), *made), study) for seed in seeds for label, made in MODELS.items()]
 
 
 def accuracy(job: Job, between: str) -> list[float]:
@@ -163,7 +157,8 @@ def main() -> None:
     options = arguments(str(__doc__))
     write_corpus()
     write_told()
-    plain, told = jobs(DATA, "distance", options.seeds), jobs(TOLD, "distance_told", options.seeds)
+    plain = jobs_of("distance", MODELS, options.seeds, *corpus(DATA))
+    told = jobs_of("distance_told", MODELS, options.seeds, *corpus(TOLD))
     train_all(plain + told, options.jobs)
     right = {
         f"{between}, {name}": by_label(runs, partial(accuracy, between=between))

@@ -7,10 +7,10 @@ import statistics
 
 from study import (
     SHORT,
-    Job,
     arguments,
     by_label,
     drawn,
+    jobs_of,
     markdown,
     report,
     spread,
@@ -41,7 +41,7 @@ def draw(bleu: dict[str, list[float]], speed: dict[str, list[float]]) -> None:
 
 def main() -> None:
     options = arguments(str(__doc__))
-    jobs = [Job(label, seed, made, "heads") for seed in options.seeds for label, made in MODELS.items()]
+    jobs = jobs_of("heads", MODELS, options.seeds)
     train_all(jobs, options.jobs)
     bleu = by_label(jobs, test_bleu)
     times = step_seconds(trained(jobs), sentences=48, length=20, rounds=45)

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dragoman.text.lines import read_lines
-from study import ROOT, RUNS, Job, arguments, by_label, markdown, report, spread, test_bleu, train_all
+from study import ROOT, RUNS, Job, arguments, by_label, jobs_of, markdown, report, spread, test_bleu, train_all
 
 RECIPE, REVERSE = "the recipe", "German to English"
 NARROW = ("model.dim=128", "model.feed_forward_dim=256")
@@ -104,9 +104,7 @@ def main() -> None:
     shared += ("validate_every=500", "validation.sentences=200", *options.overrides)
 
     def jobs(levers: dict[str, tuple[str, ...]]) -> list[Job]:
-        return [
-            Job(label, seed, (*shared, *lever), "levers") for seed in options.seeds for label, lever in levers.items()
-        ]
+        return jobs_of("levers", levers, options.seeds, *shared)
 
     further = {
         REVERSE: ("corpus.source_language=de", "corpus.target_language=en"),

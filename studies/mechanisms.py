@@ -16,7 +16,21 @@ from dragoman.evaluation.heatmaps import attention_maps
 from dragoman.run import Run
 from dragoman.text.pocket import contrasts
 from dragoman.text.pocket.nouns import NOUNS
-from study import FAST, RECURRENT, ROOT, Job, arguments, by_label, drawn, markdown, report, spread, test_bleu, train_all
+from study import (
+    FAST,
+    RECURRENT,
+    ROOT,
+    Job,
+    arguments,
+    by_label,
+    drawn,
+    jobs_of,
+    markdown,
+    report,
+    spread,
+    test_bleu,
+    train_all,
+)
 
 # The same Transformer, recipe and budget for all attentions; sinusoidal positions, since not all can be rotated.
 STEPS = 3000
@@ -102,7 +116,7 @@ def draw(accuracy: dict[str, list[dict[str, float]]]) -> None:
 
 def main() -> None:
     options = arguments(str(__doc__))
-    jobs = [Job(label, seed, made, "mechanisms") for seed in options.seeds for label, made in MODELS.items()]
+    jobs = jobs_of("mechanisms", MODELS, options.seeds)
     train_all(jobs, options.jobs)
     bleu, accuracy, looks = by_label(jobs, test_bleu), by_label(jobs, contrast), by_label(jobs, looks_back)
     rows = [

@@ -6,7 +6,7 @@ python studies/scale.py
 import csv
 import statistics
 
-from study import SHORT, Job, arguments, by_label, drawn, markdown, report, spread, test_bleu, train_all
+from study import SHORT, Job, arguments, by_label, drawn, jobs_of, markdown, report, spread, test_bleu, train_all
 
 PLACES = ("encoder_attention", "decoder_attention", "cross_attention")
 UNSCALED = tuple(f"model.{place}.scale=false" for place in PLACES)
@@ -34,7 +34,7 @@ def draw(norms: dict[str, list[dict[int, float]]]) -> None:
 
 def main() -> None:
     options = arguments(str(__doc__))
-    jobs = [Job(label, seed, made, "scale") for seed in options.seeds for label, made in MODELS.items()]
+    jobs = jobs_of("scale", MODELS, options.seeds)
     train_all(jobs, options.jobs)
     bleu, norms = by_label(jobs, test_bleu), by_label(jobs, gradient_norms)
     draw(norms)

@@ -52,6 +52,11 @@ class Job(NamedTuple):
         return RUNS / self.study / self.label.replace(" ", "_").replace(",", "") / f"seed={self.seed}"
 
 
+def jobs_of(study: str, models: dict[str, tuple[str, ...]], seeds: Sequence[int], *shared: str) -> list[Job]:
+    """Every model with every seed: label → its overrides, behind those that all share."""
+    return [Job(label, seed, (*shared, *made), study) for seed in seeds for label, made in models.items()]
+
+
 def arguments(
     description: str, own: argparse.ArgumentParser | None = None, seeds: Sequence[int] = (1, 2, 3)
 ) -> argparse.Namespace:
