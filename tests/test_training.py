@@ -553,6 +553,13 @@ def test_every_part_of_the_identity_was_tried():
     assert {key.split(".")[0] for key in IDENTITIES} == {*IDENTITY, "trainer"}
 
 
+def test_a_run_goes_on_with_its_loss_in_other_portions(tmp_path):
+    for steps, loss in ((2, ["loss=whole"]), (4, []), (6, ["loss.positions=7"])):
+        train(tiny(*loss, f"trainer.max_steps={steps}"), tmp_path)
+        assert last(tmp_path)["global_step"] == steps
+    assert "loss.positions: auto -> 7" in (tmp_path / "changes.txt").read_text()
+
+
 def test_other_keys_may_change_and_the_change_is_recorded(tmp_path):
     train(tiny("trainer.max_steps=3"), tmp_path)
     train(tiny("trainer.max_steps=6", "validate_every=2", "search.length_extra=7", "num_workers=1"), tmp_path)

@@ -22,7 +22,7 @@ from torch import Tensor
 from dragoman.data.batch import Batch
 from dragoman.evaluation import scores
 from dragoman.run import Run
-from dragoman.training.loss import WholeLoss
+from dragoman.training.fused_loss import FusedLoss
 from entry import CONFIG_FOLDER, Root
 from entry_literals import LITERAL, Literals
 from scripts_for_tests import ROOT, environment
@@ -71,7 +71,7 @@ def use_sgd(config: dict[str, Any], lr: float, *, fused: bool = False) -> dict[s
     return config
 
 
-class OtherLoss(WholeLoss):
+class OtherLoss(FusedLoss):
     """The same by another name."""
 
 

@@ -26,8 +26,9 @@ from dragoman.text.lines import read_lines
 from dragoman.text.splits import Proportions, Splits
 from dragoman.text.tokenizer import Tokenizers
 from dragoman.training.fit import make_trainer
+from dragoman.training.fused_loss import FusedLoss
 from dragoman.training.guard import Guard
-from dragoman.training.loss import WholeLoss, count_targets
+from dragoman.training.loss import count_targets
 from dragoman.training.progress import ShowProgress
 from dragoman.training.schedule import inverse_sqrt
 from dragoman.training.task import TranslationTask
@@ -65,7 +66,7 @@ def make_task(job: SimpleNamespace) -> TranslationTask:
         optimizer=partial(torch.optim.AdamW, fused=True, **optimizer),
         schedule=partial(inverse_sqrt, warmup_steps=recipe["warmup_steps"]),
         label_smoothing=recipe["label_smoothing"],
-        criterion=WholeLoss(),
+        criterion=FusedLoss(positions="auto"),
         highest_loss=100.0,
         seed=job.seed,
     )

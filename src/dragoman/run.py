@@ -27,10 +27,8 @@ IDENTITY_OF_TRAINER = ("precision", "accumulate_grad_batches", "gradient_clip_va
 LARGEST_CONFIG = 1 << 18  # bytes; ours have some 3,000
 STORED = "dragoman.data.stored.Stored"  # how a run read its text before there was a choice
 WHOLE = "dragoman.training.loss.WholeLoss"  # what they minimised
-LATER: dict[str, Any] = {
-    "freeze": [],
-    "loss": {"_target_": WHOLE},
-}  # keys that older runs lack, and what those runs did
+FUSED = "dragoman.training.fused_loss.FusedLoss"  # the same in portions
+LATER: dict[str, Any] = {"freeze": [], "loss": {"_target_": WHOLE}}  # what runs did that lack the key
 
 
 class PlainLoader(yaml.SafeLoader):
@@ -211,6 +209,8 @@ def identity(config: dict[str, Any]) -> dict[str, Any]:
     # A rule that is switched off is as one that a run of an earlier version did not know.
     own["cleaning"] = {name: rule for name, rule in (own["cleaning"] or {}).items() if rule is not None}
     own["data"] = {"_target_": STORED} | (own["data"] or {})
+    if (own["loss"] or {}).get("_target_") in (WHOLE, FUSED):
+        own["loss"] = {"_target_": FUSED, "positions": "auto"}
     return own | {"trainer": {key: trainer.get(key) for key in IDENTITY_OF_TRAINER}}
 
 

@@ -80,12 +80,25 @@ def test_under_autocast_products_are_those_of_its_type():
     assert found[0] != found[1] == pytest.approx(found[0], rel=1e-2)
 
 
-def test_other_models_are_refused_by_a_sentence():
-    FusedLoss(positions=5).check(transformer(), spread=False)
-    with pytest.raises(InputError, match=r"loss=fused needs a model that ends in one projection.*: loss=whole"):
-        FusedLoss(positions=5).check(rnnsearch(), spread=False)
+def test_other_models_have_their_logits_at_once():
+    torch.manual_seed(0)
+    model, fused = rnnsearch(), FusedLoss(positions="auto")
+    fused.check(model, spread=False)
+    batch = batch_of(model)
+    assert torch.equal(fused(model, batch, 0.1), WholeLoss()(model, batch, 0.1))
+
+
+def test_portions_suit_the_device():
+    fused = FusedLoss(positions="auto")
+    assert [fused.portion(torch.empty(size, 0)) for size in (1024, 1 << 21, 1 << 22)] == [2048, 1, 1]
+    assert fused.portion(torch.empty(1024, 0, device="meta")) == 4096
+    assert FusedLoss(positions=5).portion(torch.empty(1024, 0)) == 5
+
+
+def test_what_cannot_be_is_refused_by_a_sentence():
     with pytest.raises(InputError, match=r"whole last projection in each process.*: .*loss=whole"):
         FusedLoss(positions=5).check(transformer(), spread=True)
     WholeLoss().check(rnnsearch(), spread=True)
-    with pytest.raises(ValueError, match=r"`positions` \(0\)"):
-        FusedLoss(positions=0)
+    for positions in (0, "all", True, 1.5):
+        with pytest.raises(ValueError, match=rf"`positions` \({positions}\)"):
+            FusedLoss(positions=positions)

@@ -11,7 +11,7 @@ from dragoman.build import build
 from dragoman.data.module import TranslationData
 from dragoman.errors import InputError
 from dragoman.models import Seq2Seq
-from dragoman.run import LAST, target_language
+from dragoman.run import LAST, WHOLE, target_language
 from dragoman.tensors import out_of_memory, read_tensors
 from dragoman.training.checkpoints import CheckedFiles, Checkpoints, of_model
 from dragoman.training.guard import Guard
@@ -91,11 +91,9 @@ def told_of_memory(config: dict[str, Any], folder: Path, callbacks: Sequence[L.C
     guard = next((one for one in callbacks if isinstance(one, Guard)), None)
     shapes = guard.shapes() if guard else "a batch"
     data = config["data"]
-    lower = (
-        f"lower `data.batch_tokens` ({data['batch_tokens']}) or `data.max_length` ({data['max_length']}), or take"
-        " loss=fused,"
-    )
-    told = f"Memory does not suffice for {shapes}: {lower} under another `name=`"
+    portions = "take loss=fused, or " if config["loss"]["_target_"] == WHOLE else ""
+    lower = f"lower `data.batch_tokens` ({data['batch_tokens']}) or `data.max_length` ({data['max_length']})"
+    told = f"Memory does not suffice for {shapes}: {portions}{lower} under another `name=`"
     if not (folder / LAST).exists():
         return f"{told}; no step was taken yet."
     return (

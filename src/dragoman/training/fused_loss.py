@@ -3,7 +3,7 @@
 Shapes: N target positions, D model width, V target vocabulary, R positions of a portion.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,48 +11,57 @@ from torch import Tensor, nn
 from dragoman.data.batch import Batch
 from dragoman.errors import InputError
 from dragoman.models.seq2seq import Projecting, Seq2Seq
-from dragoman.training.loss import Loss, labels_of, loss_and_slope, smoothed_loss
+from dragoman.training.loss import Loss, WholeLoss, labels_of, loss_and_slope, smoothed_loss
+
+IN_CACHE = 1 << 21  # logits of a portion on a CPU: 8 MiB in fp32, memory that is had once and stays near
+ON_DEVICE = 4096  # positions of a portion elsewhere: products large enough to fill a GPU
 
 
 class Slope(nn.Module):
-    """Logits → their loss, and the loss's gradient in their place; a module, so that it can be compiled."""
+    """Logits → their loss, and its gradient, for which fp32 logits give their memory; a module, to be compiled."""
 
     def forward(self, logits_RV: Tensor, labels_R: Tensor, label_smoothing: float) -> tuple[Tensor, Tensor]:
-        scores_RV = logits_RV.to(torch.promote_types(logits_RV.dtype, torch.float32), copy=True)
+        scores_RV = logits_RV.to(torch.promote_types(logits_RV.dtype, torch.float32))
         loss, slope_RV = loss_and_slope(scores_RV, labels_R, label_smoothing)
         return loss, slope_RV.to(logits_RV.dtype)
 
 
 class FusedLoss(Loss):
-    """`WholeLoss`, for models whose logits are one matrix product; of `positions` target positions at a time."""
+    """`WholeLoss`, where a model's logits are one matrix product of `positions` target positions at a time."""
 
-    def __init__(self, *, positions: int) -> None:
+    def __init__(self, *, positions: int | Literal["auto"]) -> None:
         super().__init__()
-        if type(positions) is not int or positions < 1:
-            raise ValueError(f"`positions` ({positions}) must be a whole number, at least 1.")
+        if positions != "auto" and (type(positions) is not int or positions < 1):
+            raise ValueError(f"`positions` ({positions}) must be auto or a whole number, at least 1.")
         self.positions = positions
         self.arithmetic = Slope()
+        self.whole = WholeLoss()
 
     def check(self, model: Seq2Seq, spread: bool) -> None:
-        if not isinstance(model, Projecting):
-            name = type(model).__name__
-            raise InputError(
-                f"loss=fused needs a model that ends in one projection, which {name} does not: loss=whole."
-            )
+        """Serves every model; one that does not end in a projection has all its logits at once."""
         if spread:
             raise InputError(
                 "loss=fused needs the whole last projection in each process: with trainer=fsdp take loss=whole."
             )
 
-    def forward(self, model: Any, batch: Batch, label_smoothing: float) -> Tensor:
+    def portion(self, weight_VD: Tensor) -> int:
+        """How many target positions at a time."""
+        if self.positions != "auto":
+            return self.positions
+        return max(1, IN_CACHE // len(weight_VD)) if weight_VD.is_cpu else ON_DEVICE
+
+    def forward(self, model: Seq2Seq, batch: Batch, label_smoothing: float) -> Tensor:
+        if not isinstance(model, Projecting):
+            return self.whole(model, batch, label_smoothing)
         states_ND = model.states(batch.src_BS, batch.tgt_BT[:, :-1]).flatten(0, 1)
         weight_VD, labels_N = model.output.weight, labels_of(batch)
         kind = states_ND.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight_VD.dtype
+        positions = self.portion(weight_VD)
         if torch.is_grad_enabled():
-            how = (label_smoothing, self.positions, dtype, self.arithmetic)
+            how = (label_smoothing, positions, dtype, self.arithmetic)
             return LinearCrossEntropy.apply(states_ND, weight_VD, labels_N, *how)
-        portions = zip(states_ND.split(self.positions), labels_N.split(self.positions), strict=True)
+        portions = zip(states_ND.split(positions), labels_N.split(positions), strict=True)
         weight_DV = weight_VD.to(dtype).T
         losses = [smoothed_loss(states_RD.to(dtype) @ weight_DV, part, label_smoothing) for states_RD, part in portions]
         return torch.stack(losses).sum()
