@@ -20,7 +20,8 @@ from dragoman.attention import KV, Mask
 from dragoman.attention.fused import one_kernel, two_products
 from dragoman.machine import processor
 from dragoman.models.dropout import Dropout
-from dragoman.training.loss import BlockwiseLoss, plain_loss
+from dragoman.training.fused_loss import FusedLoss, LinearCrossEntropy, Slope
+from dragoman.training.loss import BlockwiseLoss, plain_loss, smoothed_loss
 
 ROUNDS, REPEATS = 15, 5
 
@@ -41,6 +42,22 @@ def loss(apply: Callable[..., Tensor], vocabulary: int) -> Callable[[], None]:
     logits = torch.randn(2048, vocabulary, dtype=torch.bfloat16, requires_grad=True)
     labels = torch.randint(4, vocabulary, (2048,))
     return lambda: apply(logits, labels, 0.1).backward()
+
+
+def projection(apply: Callable[..., Tensor], vocabulary: int, dtype: torch.dtype) -> Callable[[], None]:
+    """With the loss of its logits."""
+    states, weight = (torch.randn(n, 256, dtype=dtype, requires_grad=True) for n in (4096, vocabulary))
+    labels = torch.randint(4, vocabulary, (4096,))
+    return lambda: apply(states, weight, labels, 0.1).backward()
+
+
+def whole(states: Tensor, weight: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    return smoothed_loss(states @ weight.T, labels, smoothing)
+
+
+def portions(states: Tensor, weight: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    size = FusedLoss(positions="auto").portion(weight)
+    return LinearCrossEntropy.apply(states, weight, labels, smoothing, size, weight.dtype, Slope())
 
 
 def sdpa(q: Tensor, past: KV, mask: Mask) -> Tensor:
@@ -69,6 +86,10 @@ def cases() -> dict[str, tuple[Callable[[], None], Callable[[], None]]]:
     for size in (1_500, 8_000, 32_000):
         plain, fast = loss(plain_loss, size), loss(BlockwiseLoss.apply, size)
         found[f"smoothed loss bf16, 2048 × {size}: torch, blockwise"] = (plain, fast)
+    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        for size in (1_500, 8_000, 32_000):
+            pair = projection(whole, size, dtype), projection(portions, size, dtype)
+            found[f"projection and loss {name}, 4096 × 256 × {size}: whole, portions"] = pair
     found["product of 1024 × 1024, forward alone: fp32, bf16"] = (product(torch.float32), product(torch.bfloat16))
     return found
 

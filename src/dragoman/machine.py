@@ -1,5 +1,6 @@
 """What this runs on."""
 
+import ctypes
 import os
 import platform
 import resource
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+TRIM_THRESHOLD, MMAP_MAX = -1, -4  # parameters of mallopt(3)
 
 
 def ask_for_huge_pages() -> None:
@@ -22,6 +24,20 @@ def ask_for_huge_pages() -> None:
 def gives_huge_pages() -> bool:
     """Whether the system gives pages of 2 MiB to who asks: not to all, and not to nobody."""
     return HUGE_PAGES.is_file() and "[madvise]" in HUGE_PAGES.read_text()
+
+
+def keep_freed_memory() -> None:
+    """Let what is freed stay with this process, for the next tensor: each training step takes and frees the same.
+
+    glibc gives large blocks back to the system, which gives them out again as pages that it first fills with zeros.
+    Other C libraries stay as they are, and so does glibc where the environment sets its MALLOC_MMAP_MAX_ or
+    MALLOC_TRIM_THRESHOLD_: 65536 and 131072 are its own values.
+    """
+    set_outside = {"MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_"} & os.environ.keys()
+    if platform.libc_ver()[0] == "glibc" and not set_outside:
+        libc = ctypes.CDLL(None)
+        libc.mallopt(MMAP_MAX, 0)
+        libc.mallopt(TRIM_THRESHOLD, -1)
 
 
 def processor() -> str:

@@ -10,6 +10,7 @@ import torch
 from dragoman.build import build
 from dragoman.data.module import TranslationData
 from dragoman.errors import InputError
+from dragoman.machine import keep_freed_memory
 from dragoman.models import Seq2Seq
 from dragoman.run import LAST, WHOLE, target_language
 from dragoman.tensors import out_of_memory, read_tensors
@@ -66,6 +67,7 @@ def whole_model(config: dict[str, Any], folder: Path, model: Seq2Seq) -> Seq2Seq
 
 def make_trainer(config: dict[str, Any], folder: Path, callbacks: Sequence[L.Callback]) -> L.Trainer:
     """Lightning's, as configured, without what we do ourselves."""
+    keep_freed_memory()
     torch.backends.cuda.enable_cudnn_sdp(False)  # it makes a plan for each shape, and batches have many
     settings = dict(config["trainer"])
     # Lightning counts batches where we count optimizer steps.
