@@ -31,7 +31,7 @@ def keep_freed_memory() -> None:
 
     glibc gives large blocks back to the system, which gives them out again as pages that it first fills with zeros.
     Other C libraries stay as they are, and so does glibc where the environment sets its MALLOC_MMAP_MAX_ or
-    MALLOC_TRIM_THRESHOLD_: 65536 and 131072 are its own values.
+    MALLOC_TRIM_THRESHOLD_ (mallopt(3) has its own values).
     """
     set_outside = {"MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_"} & os.environ.keys()
     if platform.libc_ver()[0] == "glibc" and not set_outside:
