@@ -13,7 +13,7 @@ from dragoman.errors import InputError
 from dragoman.models.seq2seq import Projecting, Seq2Seq
 from dragoman.training.loss import Loss, WholeLoss, labels_of, loss_and_slope, smoothed_loss
 
-IN_CACHE = 1 << 21  # logits of a portion on a CPU: 8 MiB in fp32, memory that is had once and stays near
+ON_CPU = 1 << 21  # logits of a portion on a CPU: 8 MiB in fp32, memory that is had once and used again
 ON_DEVICE = 4096  # positions of a portion elsewhere: products large enough to fill a GPU
 
 
@@ -48,7 +48,7 @@ class FusedLoss(Loss):
         """How many target positions at a time."""
         if self.positions != "auto":
             return self.positions
-        return max(1, IN_CACHE // len(weight_VD)) if weight_VD.is_cpu else ON_DEVICE
+        return max(1, ON_CPU // len(weight_VD)) if weight_VD.is_cpu else ON_DEVICE
 
     def forward(self, model: Seq2Seq, batch: Batch, label_smoothing: float) -> Tensor:
         if not isinstance(model, Projecting):
