@@ -1,0 +1,51 @@
+"""What a beam's width and its length penalty do to a finished run, on its validation text.
+
+python studies/beams.py checkpoints/NAME --source DATA/val.en --reference DATA/val.de
+"""
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from dragoman.evaluation.scores import bleu
+from dragoman.run import Run
+from dragoman.search import Beam
+from dragoman.text.lines import read_parallel
+from dragoman.translator import Translator
+from study import markdown, report
+
+WIDTHS = (1, 2, 3, 4, 5, 6, 8, 10, 12)
+PENALTIES = (0.0, 0.5, 0.8, 1.0, 1.2, 1.5, 2.0)  # with the run's own width
+
+
+def searches(own: dict[str, Any]) -> list[dict[str, Any]]:
+    """The arguments of `Beam` to compare: every width with the run's own penalty, every penalty with its own width."""
+    settings = {key: value for key, value in own.items() if not key.startswith("_")}
+    widths = [settings | {"beam": width} for width in WIDTHS]
+    return widths + [settings | {"length_penalty": penalty} for penalty in PENALTIES]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of a finished run")
+    parser.add_argument("--source", required=True, type=Path, help="validation text")
+    parser.add_argument("--reference", required=True, type=Path, help="its translation")
+    options = parser.parse_args()
+    source, reference = map(list, zip(*read_parallel(options.source, options.reference), strict=True))
+    rows = []
+    for settings in searches(Run(options.run).config["search"]):
+        translator = Translator.load(options.run, search=Beam(**settings))
+        began = time.perf_counter()
+        found = translator(source)
+        seconds = time.perf_counter() - began
+        tokens = sum(len(line.split()) for line in found) / sum(len(line.split()) for line in reference)
+        score = bleu(found, reference)
+        rows.append((settings["beam"], settings["length_penalty"], f"{score:.2f}", f"{tokens:.3f}", f"{seconds:.0f}"))
+    header = ("beam", "length penalty", "BLEU", "words, of the reference's", "seconds")
+    text = f"{options.run.name} on {options.source.name}, {len(source):,} sentences.\n\n"
+    report("beams", text + markdown(header, rows), rows)
+
+
+if __name__ == "__main__":
+    main()
