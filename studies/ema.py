@@ -1,6 +1,6 @@
 """The exponential moving average of the weights, to be compared with the average of checkpoints: for `levers.py`.
 
-PYTHONPATH=studies python scripts/train.py … +callbacks.ema._target_=ema.MovingAverage +callbacks.ema.decay=0.998
+PYTHONPATH=. python scripts/train.py … +callbacks.ema._target_=studies.ema.MovingAverage +callbacks.ema.decay=0.998
 """
 
 from typing import Any

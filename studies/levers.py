@@ -48,9 +48,11 @@ LEVERS: dict[str, tuple[str, ...]] = {
     "weight decay 0.01": ("optimizer.weight_decay=0.01",),
     "no averaging": ("callbacks.checkpoints.average=1",),
     "moving average, decay 0.998, instead": (
-        "callbacks.checkpoints.average=1", "+callbacks.ema._target_=ema.MovingAverage", "+callbacks.ema.decay=0.998"
+        "callbacks.checkpoints.average=1",
+        "+callbacks.ema._target_=studies.ema.MovingAverage",
+        "+callbacks.ema.decay=0.998",
     ),
-}  # fmt: skip
+}
 SAMPLED = ("search=sample", "filter.min_log_probability=-3")
 TAGS = "tokenizer.symbols=['<2de>','<2fr>','<2en>']"
 

@@ -72,7 +72,7 @@ def arguments(
 def train_all(jobs: Sequence[Job], at_once: int) -> None:
     """Train every run to its end; one that fails stops the study when the others are done."""
 
-    studies = os.pathsep.join([str(ROOT / "studies"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # for `studies.ema`
 
     def train(job: Job) -> str | None:
         if (job.folder / "scores.json").exists():
@@ -80,7 +80,7 @@ def train_all(jobs: Sequence[Job], at_once: int) -> None:
         job.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, str(ROOT / "scripts" / "train.py"), f"name={job.label}", f"run_dir={job.folder}"]
         command += [f"seed={job.seed}", *job.overrides]
-        variables = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": studies}
+        variables = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
         with open(job.folder / "train.log", "a", encoding="utf-8") as log:
             status = subprocess.run(command, env=variables, stdout=log, stderr=log).returncode
         print(f"{job.label}, seed {job.seed}: {'done' if status == 0 else f'FAILED, see {log.name}'}", file=sys.stderr)
