@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.evaluation.scores import bleu
-from dragoman.run import Run
-from dragoman.search import Beam
+from dragoman.run import Run, build_search
 from dragoman.text.lines import read_parallel
 from dragoman.translator import Translator
 from study import markdown, report
@@ -20,10 +19,9 @@ PENALTIES = (0.0, 0.5, 0.8, 1.0, 1.2, 1.5, 2.0)  # with the run's own width
 
 
 def searches(own: dict[str, Any]) -> list[dict[str, Any]]:
-    """The arguments of `Beam` to compare: every width with the run's own penalty, every penalty with its own width."""
-    settings = {key: value for key, value in own.items() if not key.startswith("_")}
-    widths = [settings | {"beam": width} for width in WIDTHS]
-    return widths + [settings | {"length_penalty": penalty} for penalty in PENALTIES]
+    """Every width with the run's own penalty, every other penalty with its own width."""
+    penalties = [penalty for penalty in PENALTIES if penalty != own["length_penalty"]]
+    return [own | {"beam": width} for width in WIDTHS] + [own | {"length_penalty": one} for one in penalties]
 
 
 def main() -> None:
@@ -33,15 +31,16 @@ def main() -> None:
     parser.add_argument("--reference", required=True, type=Path, help="its translation")
     options = parser.parse_args()
     source, reference = map(list, zip(*read_parallel(options.source, options.reference), strict=True))
+    translator = Translator.load(options.run)
     rows = []
     for settings in searches(Run(options.run).config["search"]):
-        translator = Translator.load(options.run, search=Beam(**settings))
+        translator.search = build_search(settings)
         began = time.perf_counter()
         found = translator(source)
         seconds = time.perf_counter() - began
-        tokens = sum(len(line.split()) for line in found) / sum(len(line.split()) for line in reference)
+        words = sum(len(line.split()) for line in found) / sum(len(line.split()) for line in reference)
         score = bleu(found, reference)
-        rows.append((settings["beam"], settings["length_penalty"], f"{score:.2f}", f"{tokens:.3f}", f"{seconds:.0f}"))
+        rows.append((settings["beam"], settings["length_penalty"], f"{score:.2f}", f"{words:.3f}", f"{seconds:.0f}"))
     header = ("beam", "length penalty", "BLEU", "words, of the reference's", "seconds")
     text = f"{options.run.name} on {options.source.name}, {len(source):,} sentences.\n\n"
     report("beams", text + markdown(header, rows), rows)
