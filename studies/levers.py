@@ -19,13 +19,13 @@ from dragoman.text.lines import read_lines
 from study import ROOT, RUNS, Job, arguments, by_label, jobs_of, markdown, report, spread, test_bleu, train_all
 
 RECIPE, REVERSE = "the recipe", "German to English"
-NARROW = ("model.dim=128", "model.feed_forward_dim=256")
 LEVERS: dict[str, tuple[str, ...]] = {
     RECIPE: (),
-    "width 128, 4 + 4 layers": (*NARROW, "model.encoder_layers=4", "model.decoder_layers=4"),
-    "width 512": ("model.dim=512", "model.num_heads=8", "model.feed_forward_dim=1024", "optimizer.lr=7e-4"),
-    "feed-forward 1,024": ("model.feed_forward_dim=1024",),
-    "5 + 5 layers": ("model.encoder_layers=5", "model.decoder_layers=5"),
+    "width 256": ("model.dim=256", "model.feed_forward_dim=512", "optimizer.lr=1.5e-3"),
+    "feed-forward 512": ("model.feed_forward_dim=512",),
+    "3 + 3 layers": ("model.encoder_layers=3", "model.decoder_layers=3"),
+    "6 + 6 layers": ("model.encoder_layers=6", "model.decoder_layers=6"),
+    "vocabulary 2,000": ("tokenizer.vocab_size=2000",),
     "vocabulary 4,000": ("tokenizer.vocab_size=4000",),
     "vocabulary 12,000": ("tokenizer.vocab_size=12000",),
     "unigram sampling": ("data=sampled",),
@@ -40,9 +40,9 @@ LEVERS: dict[str, tuple[str, ...]] = {
     "dropout 0.1 of attention": ("model.attention_dropout=0.1",),
     "batches of 1,024": ("data.batch_tokens=1024",),
     "batches of 4,096": ("data.batch_tokens=4096",),
-    "learning rate 7e-4": ("optimizer.lr=7e-4",),
-    "learning rate 3e-3": ("optimizer.lr=3e-3",),
-    "post-norm": ("model.norm=post", "optimizer.lr=7e-4"),
+    "learning rate 1.5e-3": ("optimizer.lr=1.5e-3",),
+    "learning rate 5e-3": ("optimizer.lr=5e-3",),
+    "post-norm": ("model.norm=post", "optimizer.lr=1.5e-3"),
     "tied target embeddings alone": ("model.tied_embeddings=target",),
     "rotary positions": ("model.positions=rotary",),
     "weight decay 0.01": ("optimizer.weight_decay=0.01",),
@@ -101,7 +101,7 @@ def synthesised(teacher: Job, source: Path, output: Path, *how: str) -> tuple[st
 def main() -> None:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--folder", required=True, type=Path, help="the folder with train.* and val.* in en, de, fr")
-    parser.add_argument("--steps", type=int, default=8000, help="of each run")
+    parser.add_argument("--steps", type=int, default=3000, help="of each run")
     parser.add_argument("--overrides", nargs="*", default=[], help="of all runs: trainer=gpu, say")
     options = arguments(str(__doc__), parser, seeds=[1])
     folder, made = options.folder.resolve(), RUNS / "levers" / "made"

@@ -35,8 +35,10 @@ from study import (
 BUDGET = 15 * 60  # CPU seconds of training steps
 ATTENTIONS = ("fused", "dot", "additive", "window", "linear")
 SMALL = (  # the recipe of Multi30k that was measured: its overrides
-    "model=transformer_small",
-    "model.dropout=0.3",
+    "model.dim=256",
+    "model.feed_forward_dim=512",
+    "model.encoder_layers=3",
+    "model.decoder_layers=3",
     "validate_every=1000",
     "optimizer.lr=1.5e-3",
     "schedule.warmup_steps=400",
