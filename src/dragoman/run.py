@@ -209,8 +209,8 @@ def identity(config: dict[str, Any]) -> dict[str, Any]:
     # A rule that is switched off is as one that a run of an earlier version did not know.
     own["cleaning"] = {name: rule for name, rule in (own["cleaning"] or {}).items() if rule is not None}
     own["data"] = {"_target_": STORED} | (own["data"] or {})
-    if (own["loss"] or {}).get("_target_") in (WHOLE, FUSED):
-        own["loss"] = {"_target_": FUSED, "positions": "auto"}
+    loss = own["loss"] or {}  # portions change nothing but the memory that is needed
+    own["loss"] = {key: FUSED if value == WHOLE else value for key, value in loss.items() if key != "positions"}
     return own | {"trainer": {key: trainer.get(key) for key in IDENTITY_OF_TRAINER}}
 
 

@@ -55,9 +55,7 @@ class FusedLoss(Loss):
             return self.whole(model, batch, label_smoothing)
         states_ND = model.states(batch.src_BS, batch.tgt_BT[:, :-1]).flatten(0, 1)
         weight_VD, labels_N = model.output.weight, labels_of(batch)
-        kind = states_ND.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight_VD.dtype
-        positions = self.portion(weight_VD)
+        dtype, positions = product_type(weight_VD), self.portion(weight_VD)
         if torch.is_grad_enabled():
             how = (label_smoothing, positions, dtype, self.arithmetic)
             return LinearCrossEntropy.apply(states_ND, weight_VD, labels_N, *how)
@@ -67,8 +65,14 @@ class FusedLoss(Loss):
         return torch.stack(losses).sum()
 
 
+def product_type(weight: Tensor) -> torch.dtype:
+    """In which type autocast, if it is on, multiplies by a weight."""
+    kind = weight.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+
+
 class LinearCrossEntropy(torch.autograd.Function):
-    """Σ smoothed loss of h Wᵀ, in products of `dtype`: a portion's gradients of h and W are made beside its loss."""
+    """Σ loss of h Wᵀ, in products of `dtype`: a portion's gradients of h and W are made beside its loss."""
 
     @staticmethod
     def forward(
@@ -79,7 +83,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         label_smoothing: float,
         positions: int,
         dtype: torch.dtype,
-        arithmetic: Slope,
+        arithmetic: nn.Module,
     ) -> Tensor:
         weights, kept = weight_VD.to(dtype), torch.promote_types(dtype, torch.float32)
         total = torch.zeros((), dtype=kept, device=weights.device)

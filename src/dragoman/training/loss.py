@@ -3,8 +3,6 @@
 Shapes: N target positions, V target vocabulary, R rows of a block.
 """
 
-import logging
-import math
 from typing import Any
 
 import torch
@@ -14,9 +12,6 @@ from torch.nn import functional as F
 from dragoman.data.batch import Batch
 from dragoman.ids import PAD
 from dragoman.models import Seq2Seq
-from dragoman.models.dropout import Dropout
-
-log = logging.getLogger("dragoman")
 
 BLOCK = 1 << 19  # elements of a block: 2 MiB in fp32, which stays in the cache between its passes
 
@@ -45,46 +40,6 @@ class Smoothed(nn.Module):
 
     def forward(self, logits_NV: Tensor, labels_N: Tensor, label_smoothing: float) -> Tensor:
         return smoothed_loss(logits_NV, labels_N, label_smoothing)
-
-
-class RDrop(Loss):
-    """R-Drop (Liang et al. 2021, section 2): the smoothed loss of two passes, and how far their dropouts lead apart."""
-
-    def __init__(self, *, weight: float) -> None:
-        super().__init__()
-        if not 0 <= weight < math.inf:
-            raise ValueError(f"`weight` ({weight}) must be a number, at least 0.")
-        self.whole = WholeLoss()
-        self.arithmetic = Disagreement(weight)
-
-    def check(self, model: Seq2Seq, spread: bool) -> None:
-        """Serves every model; says so where that is of no use."""
-        if not any(isinstance(part, Dropout) and part.threshold for part in model.modules()):
-            log.warning("loss=r_drop takes twice the time and changes nothing: the model has no dropout")
-
-    def forward(self, model: Seq2Seq, batch: Batch, label_smoothing: float) -> Tensor:
-        if not model.training:
-            return self.whole(model, batch, label_smoothing)  # two passes without dropout are one
-        twice = Batch(batch.src_BS.repeat(2, 1), batch.tgt_BT.repeat(2, 1))
-        logits_BTV = model(twice.src_BS, twice.tgt_BT[:, :-1])
-        return self.arithmetic(logits_BTV.flatten(0, 1), labels_of(twice), label_smoothing)
-
-
-class Disagreement(nn.Module):
-    """Half of the paper's equation 4, so that a token counts once; the second half of N is the first one again.
-
-    The mean of the two smoothed losses + ½ weight · ½ (KL(p‖q) + KL(q‖p)).
-    """
-
-    def __init__(self, weight: float) -> None:
-        super().__init__()
-        self.weight = weight
-
-    def forward(self, logits_NV: Tensor, labels_N: Tensor, label_smoothing: float) -> Tensor:
-        p_NV, q_NV = logits_NV.float().log_softmax(-1).chunk(2)
-        apart_N = ((p_NV.exp() - q_NV.exp()) * (p_NV - q_NV)).sum(-1)
-        apart = (apart_N * (labels_N.chunk(2)[0] != PAD)).sum()
-        return (smoothed_loss(logits_NV, labels_N, label_smoothing) + self.weight * apart / 2) / 2
 
 
 def labels_of(batch: Batch) -> Tensor:
