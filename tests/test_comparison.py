@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sacrebleu.metrics import BLEU
 
 from dragoman.evaluation.evaluate import HYPOTHESES, REFERENCE, SOURCE
 from dragoman.evaluation.scores import score
@@ -75,6 +76,32 @@ def test_values_and_p_values_are_those_of_the_sacrebleu_command(evaluated: list[
     assert min(p_values) < 0.01 < 0.05 < max(p_values)
     assert [one["signature"] for one in first] == [one.signature for one in score(["a"], ["a"])]
     assert answer.err == ""
+
+
+def test_each_length_of_the_source_has_its_bleu(evaluated: list[Path]) -> None:
+    answer = done(call("compare", listed(evaluated), "output=new.json"))
+    written = json.loads(Path("new.json").read_text("utf-8"))
+    hypotheses, references = corpus(1)
+    bounds = {"1–10": (1, 10), "11–20": (11, 20)}
+    assert [length["words"] for length in written[2]["by_length"]] == [*bounds]
+    for number, (words, (low, high)) in enumerate(bounds.items()):
+        chosen = [index for index, line in enumerate(references) if low <= len(line.split()) <= high]
+        values = []
+        for one, worse in zip(written, (0, 3, 40), strict=True):
+            lines = [(["the cat"] * worse + hypotheses[worse:])[index] for index in chosen]
+            value = bleu_of_lines(lines, [references[index] for index in chosen])
+            assert one["by_length"][number] == {"words": words, "sentences": len(chosen), "bleu": pytest.approx(value)}
+            values.append(value)
+        assert 4 < len(chosen) < 52
+        assert values[2] < values[0] - 5
+        cells = [f"{value:.2f} ({value - values[0]:+.2f})" for value in values[1:]]
+        assert f"| {words} | {len(chosen)} | {values[0]:.2f} | {' | '.join(cells)} |" in re.sub(" +", " ", answer.out)
+
+
+def bleu_of_lines(hypotheses: list[str], references: list[str]) -> float:
+    """BLEU by sacreBLEU, of lines as the command reads them."""
+    rows = [[line.rstrip() for line in side] for side in (hypotheses, references)]
+    return BLEU().corpus_score(rows[0], [rows[1]]).score
 
 
 def change_line(name: str) -> Callable[[Path], None]:

@@ -12,6 +12,7 @@ from sacrebleu.significance import PairedTest
 
 from dragoman.errors import InputError
 from dragoman.evaluation.evaluate import HYPOTHESES, REFERENCE, SOURCE, read_content, read_scores
+from dragoman.evaluation.lengths import buckets_of, span_name
 from dragoman.evaluation.scores import BOOTSTRAP_SAMPLES, UNSPACED, Score, check_lengths
 from dragoman.evaluation.tables import markdown
 from dragoman.files import write_json
@@ -47,11 +48,20 @@ class Difference(NamedTuple):
         return f"{self.value:.2f} ({self.difference:+.2f}, p = {self.p_value:.3f})"
 
 
+class AtLength(NamedTuple):
+    """BLEU of the sentences with so many words in the source."""
+
+    words: str
+    sentences: int
+    bleu: float
+
+
 class Compared(NamedTuple):
-    """The scores of a folder."""
+    """The scores of a folder, and BLEU by the length of the source."""
 
     folder: str
     scores: list[Difference]
+    by_length: list[AtLength]
 
 
 def compare(folders: Sequence[str]) -> list[Compared]:
@@ -77,14 +87,31 @@ def compare(folders: Sequence[str]) -> list[Compared]:
         n_samples=BOOTSTRAP_SAMPLES,
     )
     signatures, results = test()
-    return [Compared(str(one.folder), differences(one, i, results, signatures)) for i, one in enumerate(scored)]
+    return [
+        Compared(str(one.folder), differences(one, i, results, signatures), at_lengths(one))
+        for i, one in enumerate(scored)
+    ]
 
 
 def metrics(one: Scored) -> tuple[BLEU, CHRF, TER]:
     """Those that made its scores."""
-    signature, references = str(one.scores["BLEU"].signature), [one.reference]
-    cut = next((name for name in UNSPACED.values() if f"|tok:{name}|" in signature), BLEU.TOKENIZER_DEFAULT)
-    return BLEU(tokenize=cut, references=references), CHRF(references=references), TER(references=references)
+    references = [one.reference]
+    return BLEU(tokenize=cut_by(one), references=references), CHRF(references=references), TER(references=references)
+
+
+def cut_by(one: Scored) -> str:
+    """Into what its BLEU cuts the lines."""
+    signature = str(one.scores["BLEU"].signature)
+    return next((name for name in UNSPACED.values() if f"|tok:{name}|" in signature), BLEU.TOKENIZER_DEFAULT)
+
+
+def at_lengths(one: Scored) -> list[AtLength]:
+    """BLEU in buckets of ten source words."""
+    metric, found = BLEU(tokenize=cut_by(one)), []
+    for span, lines in buckets_of(one.source).items():
+        hypotheses, reference = ([side[line] for line in lines] for side in (one.hypotheses, one.reference))
+        found.append(AtLength(span_name(*span), len(lines), metric.corpus_score(hypotheses, [reference]).score))
+    return found
 
 
 def differences(one: Scored, index: int, results: dict[str, Any], signatures: dict[str, Signature]) -> list[Difference]:
@@ -148,14 +175,30 @@ def check_value(one: Scored, name: str, value: float) -> None:
 
 
 def table(found: Sequence[Compared]) -> list[str]:
-    """A line for each folder; below, the signatures."""
+    """A line for each folder, and one for each length of the source; below, the signatures."""
     lines = markdown(["", *METRICS], [[one.folder, *map(str, one.scores)] for one in found])
     notes = ["Differences to the first, with p-values of a paired bootstrap."]
     notes += [f"{score.name}: `{score.signature}`" for score in found[0].scores]
-    return [*lines, *(line for note in notes for line in ("", note))]
+    return [*lines, "", *table_by_length(found), *(line for note in notes for line in ("", note))]
+
+
+def table_by_length(found: Sequence[Compared]) -> list[str]:
+    """BLEU of each folder by the words of the source, with its difference to the first."""
+    rows = []
+    for first, *others in zip(*(one.by_length for one in found), strict=True):
+        cells = [f"{one.bleu:.2f} ({one.bleu - first.bleu:+.2f})" for one in others]
+        rows.append([first.words, f"{first.sentences:,}", f"{first.bleu:.2f}", *cells])
+    return markdown(["source words", "sentences", *(f"BLEU, {one.folder}" for one in found)], rows)
 
 
 def write(found: Sequence[Compared], path: Path) -> None:
     """As JSON."""
-    content = [{"folder": one.folder, "scores": [score._asdict() for score in one.scores]} for one in found]
+    content = [
+        {
+            "folder": one.folder,
+            "scores": [score._asdict() for score in one.scores],
+            "by_length": [length._asdict() for length in one.by_length],
+        }
+        for one in found
+    ]
     write_json(path, content)

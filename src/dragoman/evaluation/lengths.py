@@ -41,7 +41,22 @@ class Bucket(NamedTuple):
 
     @property
     def name(self) -> str:
-        return f"{self.low}+" if self.high is None else f"{self.low}–{self.high}"
+        return span_name(self.low, self.high)
+
+
+def span_name(low: int, high: int | None) -> str:
+    """In words of the source."""
+    return f"{low}+" if high is None else f"{low}–{high}"
+
+
+def buckets_of(source: Sequence[str]) -> dict[tuple[int, int | None], list[int]]:
+    """From how many words to how many (None: no end) → the lines that have them, short ones first; no empty lines."""
+    found: dict[int, list[int]] = {}
+    for index, line in enumerate(source):
+        words = len(line.split())
+        if words:
+            found.setdefault(min(words - 1, LAST) // STEP * STEP, []).append(index)
+    return {(low + 1, low + STEP if low < LAST else None): found[low] for low in sorted(found)}
 
 
 def by_length(
@@ -52,20 +67,18 @@ def by_length(
     language: str | None = None,
 ) -> list[Bucket]:
     """The buckets that hold any sentence; times are those of this machine, now. `language`: of the references."""
-    members: dict[int, list[int]] = {}
-    for index, line in enumerate(source):
-        words = len(line.split())
-        if words:
-            members.setdefault(min(words - 1, LAST) // STEP, []).append(index)
+    members = buckets_of(source)
     translator([source[found[0]] for found in members.values()])  # to warm up
     sides = (source, hypotheses, reference)
     return [
-        _bucket(translator, number, [[side[i] for i in chosen] for side in sides], language)
-        for number, chosen in sorted(members.items())
+        _bucket(translator, span, [[side[i] for i in chosen] for side in sides], language)
+        for span, chosen in members.items()
     ]
 
 
-def _bucket(translator: Translator, number: int, sides: list[list[str]], language: str | None) -> Bucket:
+def _bucket(
+    translator: Translator, span: tuple[int, int | None], sides: list[list[str]], language: str | None
+) -> Bucket:
     source, hypotheses, reference = sides
     sample = source[:: max(1, len(source) // SAMPLE)][:SAMPLE]
     alone = [timed(translator, [line])[0] for line in sample]
@@ -75,8 +88,8 @@ def _bucket(translator: Translator, number: int, sides: list[list[str]], languag
     ours = isinstance(translator.model, Seq2Seq)
     cached = [kept_bytes(translator, *ids) for ids in zip(sources, targets, strict=True)] if ours else []
     return Bucket(
-        low=number * STEP + 1,
-        high=None if number * STEP >= LAST else (number + 1) * STEP,
+        low=span[0],
+        high=span[1],
         sentences=len(source),
         bleu=interval_bleu(hypotheses, reference, language),
         seconds=statistics.median(alone),
