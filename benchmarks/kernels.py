@@ -1,16 +1,18 @@
 """Why the CPU's fast paths are what they are: each against its plain definition, alternating, in one run.
 
     python benchmarks/kernels.py
+    python benchmarks/kernels.py --only projection
 
 Prints a Markdown table: medians of forward + backward in milliseconds over alternating rounds, and the ratio of the
 definition's time to the fast path's with its quartiles over the rounds.
 """
 
+import argparse
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -22,8 +24,10 @@ from dragoman.machine import processor
 from dragoman.models.dropout import Dropout
 from dragoman.training.fused_loss import FusedLoss, LinearCrossEntropy, Slope
 from dragoman.training.loss import BlockwiseLoss, plain_loss, smoothed_loss
+from dragoman.training.r_drop import Disagreement, DisagreementSlope
 
-ROUNDS, REPEATS = 15, 5
+ROUNDS = 15
+MOST, LONG = 5, 0.3  # repetitions in a round, and the seconds that they may take together
 
 
 def attention(kernel: Callable[..., Tensor], sentences: int, length: int, dtype: torch.dtype) -> Callable[[], None]:
@@ -45,9 +49,9 @@ def loss(apply: Callable[..., Tensor], vocabulary: int) -> Callable[[], None]:
 
 
 def projection(apply: Callable[..., Tensor], vocabulary: int, dtype: torch.dtype) -> Callable[[], None]:
-    """With the loss of its logits."""
+    """With the loss of its logits; neighbours have one label, as R-Drop has them."""
     states, weight = (torch.randn(n, 256, dtype=dtype, requires_grad=True) for n in (4096, vocabulary))
-    labels = torch.randint(4, vocabulary, (4096,))
+    labels = torch.randint(4, vocabulary, (2048,)).repeat_interleave(2)
     return lambda: apply(states, weight, labels, 0.1).backward()
 
 
@@ -55,9 +59,13 @@ def whole(states: Tensor, weight: Tensor, labels: Tensor, smoothing: float) -> T
     return smoothed_loss(states @ weight.T, labels, smoothing)
 
 
-def portions(states: Tensor, weight: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+def disagreement(states: Tensor, weight: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    return Disagreement(5.0)(states @ weight.T, labels, smoothing)
+
+
+def portions(arithmetic: torch.nn.Module, states: Tensor, weight: Tensor, labels: Tensor, smoothing: float) -> Tensor:
     size = FusedLoss(positions="auto").portion(weight)
-    return LinearCrossEntropy.apply(states, weight, labels, smoothing, size, weight.dtype, Slope())
+    return LinearCrossEntropy.apply(states, weight, labels, smoothing, size, weight.dtype, arithmetic)
 
 
 def sdpa(q: Tensor, past: KV, mask: Mask) -> Tensor:
@@ -88,30 +96,46 @@ def cases() -> dict[str, tuple[Callable[[], None], Callable[[], None]]]:
         found[f"smoothed loss bf16, 2048 × {size}: torch, blockwise"] = (plain, fast)
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         for size in (1_500, 8_000, 32_000):
-            pair = projection(whole, size, dtype), projection(portions, size, dtype)
+            pair = projection(whole, size, dtype), projection(partial(portions, Slope()), size, dtype)
             found[f"projection and loss {name}, 4096 × 256 × {size}: whole, portions"] = pair
+        pair = (
+            projection(disagreement, 8_000, dtype),
+            projection(partial(portions, DisagreementSlope(5.0)), 8_000, dtype),
+        )
+        found[f"projection and R-Drop {name}, 4096 × 256 × 8000: whole, portions"] = pair
     found["product of 1024 × 1024, forward alone: fp32, bf16"] = (product(torch.float32), product(torch.bfloat16))
     return found
 
 
-def milliseconds(work: Callable[[], None]) -> float:
+def milliseconds(work: Callable[[], None], repetitions: int = 1) -> float:
     began = time.perf_counter()
-    for _ in range(REPEATS):
+    for _ in range(repetitions):
         work()
-    return (time.perf_counter() - began) / REPEATS * 1e3
+    return (time.perf_counter() - began) / repetitions * 1e3
+
+
+def rounds(plain: Callable[[], None], fast: Callable[[], None]) -> list[tuple[float, float]]:
+    """Milliseconds of both, again and again."""
+    milliseconds(plain), milliseconds(fast)  # warm up
+    repetitions = max(1, min(MOST, int(1e3 * LONG / (milliseconds(plain) + milliseconds(fast)))))
+    return [(milliseconds(plain, repetitions), milliseconds(fast, repetitions)) for _ in range(ROUNDS)]
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="the rows whose names hold this text")
+    only = parser.parse_args().only
     torch.manual_seed(0)
     print(f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}, {date.today()}\n")
     print("| forward + backward: plain, fast | plain ms | fast ms | plain / fast, quartiles |\n|---|---|---|---|")
     for name, (plain, fast) in cases().items():
-        milliseconds(plain), milliseconds(fast)  # warm up
-        pairs = [(milliseconds(plain), milliseconds(fast)) for _ in range(ROUNDS)]
+        if only not in name:
+            continue
+        pairs = rounds(plain, fast)
         low, middle, high = statistics.quantiles([a / b for a, b in pairs], n=4)
         medians = [statistics.median(side) for side in zip(*pairs, strict=True)]
         print(f"| {name} | {medians[0]:.2f} | {medians[1]:.2f} | {middle:.2f} ({low:.2f}–{high:.2f}) |", flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
