@@ -15,7 +15,7 @@ from dragoman.translator import Translator
 from study import markdown, report
 
 WIDTHS = (1, 2, 3, 4, 5, 6, 8, 10, 12)
-PENALTIES = (0.0, 0.5, 0.8, 1.0, 1.2, 1.5, 2.0)  # with the run's own width
+PENALTIES = (0.0, 0.5, 0.8, 1.0, 1.2, 1.5, 2.0, 2.5, 3.0)  # with the run's own width
 
 
 def searches(own: dict[str, Any]) -> list[dict[str, Any]]:
