@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dragoman.attention import Additive, Attention, Fixed, Fused, Linear, ScaledDot, SlidingWindow
+from dragoman.data.batch import Batch, collate
 from dragoman.ids import EOS
 from dragoman.models import RNNEncoderDecoder, RNNsearch, Seq2Seq, Transformer
 from dragoman.models.recurrent import Recurrent
@@ -125,3 +126,9 @@ def sources(count: int, *, vocab_size: int = 23, longest: int = 9, seed: int = 1
     generator = torch.Generator().manual_seed(seed)
     lengths = torch.randint(1, longest + 1, (count,), generator=generator).tolist()
     return pad_sources([torch.randint(4, vocab_size, (n,), generator=generator).tolist() for n in lengths])
+
+
+def batch_of(model: Any) -> Batch:
+    """Six pairs, of which the sources grow and the targets shrink."""
+    ids = torch.randint(4, model.target_vocab_size, (6, 9)).tolist()
+    return collate([row[: 3 + n] for n, row in enumerate(ids)], [row[: 9 - n] for n, row in enumerate(ids)])

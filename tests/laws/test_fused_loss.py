@@ -7,11 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dragoman.data.batch import Batch, collate
 from dragoman.errors import InputError
 from dragoman.training.fused_loss import FusedLoss, LinearCrossEntropy, Slope
 from dragoman.training.loss import WholeLoss
-from models_for_tests import rnnsearch, transformer
+from models_for_tests import batch_of, rnnsearch, transformer
 
 # Relative to the largest entry: fp64 rounds nothing that counts, bf16 keeps 8 bits of each logit and slope.
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 2e-6, torch.bfloat16: 2e-2}
@@ -46,11 +45,6 @@ def test_portions_are_the_whole(positions, smoothing, dtype):
     for one, other in zip(ours, plain, strict=True):
         assert ((one - other).abs().max() / other.abs().max()).item() <= TOLERANCES[dtype]
     assert (ours[1][::4] == 0).all(), "padding moves nothing"
-
-
-def batch_of(model: Any) -> Batch:
-    ids = torch.randint(4, model.target_vocab_size, (6, 9)).tolist()
-    return collate([row[: 3 + n] for n, row in enumerate(ids)], [row[: 9 - n] for n, row in enumerate(ids)])
 
 
 @pytest.mark.parametrize("tied", ["all", "none"])

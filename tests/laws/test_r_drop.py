@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dragoman.data.batch import Batch, collate
+from dragoman.data.batch import Batch
 from dragoman.errors import InputError
 from dragoman.models.dropout import Dropout
 from dragoman.training.fused_loss import FusedLoss
 from dragoman.training.loss import WholeLoss
 from dragoman.training.r_drop import Disagreement, DisagreementSlope, RDrop, neighbours
-from models_for_tests import rnnsearch, transformer
+from models_for_tests import batch_of, rnnsearch, transformer
 
 # Of gradient entries, which reach about 10 here: an fp32 logarithm near 10 is good to 1e-6, bf16 rounds once to 8 bits.
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 2e-5, torch.bfloat16: 2**-5}
@@ -33,6 +33,7 @@ def by_definition(logits_NV: Tensor, labels_N: Tensor, smoothing: float, weight:
     real = labels_N != 0
     log_p, log_q = (one.log_softmax(-1)[real[::2]] for one in (logits_NV[::2], logits_NV[1::2]))
     apart = sum(F.kl_div(a, b, reduction="sum", log_target=True) for a, b in ((log_p, log_q), (log_q, log_p)))
+    assert apart > 10
     loss = F.cross_entropy(logits_NV[real], labels_N[real], label_smoothing=smoothing, reduction="sum")
     return (loss + weight * apart / 2) / 2
 
@@ -68,11 +69,6 @@ def test_two_passes_that_agree_cost_what_one_does():
 def test_the_passes_of_a_position_become_neighbours():
     first = torch.arange(6).view(2, 3, 1)
     assert neighbours(torch.cat((first, 10 + first))).flatten().tolist() == [0, 10, 1, 11, 2, 12, 3, 13, 4, 14, 5, 15]
-
-
-def batch_of(model: Any) -> Batch:
-    ids = torch.randint(4, model.target_vocab_size, (6, 9)).tolist()
-    return collate([row[: 3 + n] for n, row in enumerate(ids)], [row[: 9 - n] for n, row in enumerate(ids)])
 
 
 def learnt(model: Any, criterion: RDrop, batch: Batch) -> tuple[float, dict[str, Tensor]]:
