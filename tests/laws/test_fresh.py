@@ -1,20 +1,23 @@
 """Text that is tokenised as it is read: sampled anew each epoch, or streamed; once an epoch, in order, resumable."""
 
+import pickle
 from collections import Counter
 from itertools import islice
 from types import SimpleNamespace
 
 import datasets
 import pytest
+import torch
 
 from dragoman.data import fresh
 from dragoman.data.batch import Batch
-from dragoman.data.fresh import Sampled, Streamed
+from dragoman.data.fresh import Encoder, ReadText, Sampled, Streamed
 from dragoman.data.module import TranslationData
-from dragoman.data.reading import train_tokenizers
+from dragoman.data.reading import Fetching, train_tokenizers
+from dragoman.data.sampler import Place, Position
 from dragoman.errors import InputError
 from dragoman.ids import EOS
-from dragoman.text.corpus import Tsv
+from dragoman.text.corpus import Folder, Tsv
 from dragoman.text.pocket import generate
 from dragoman.text.splits import Proportions
 from dragoman.text.tokenizer import SentencePiece
@@ -139,9 +142,10 @@ def test_a_resumed_run_goes_on_where_it_stopped(kind, world, corpus):
         later = sum(place["since"][0] != (0, 0, 0) for place in places)
         assert later > 40
         for seen in (1, 17, 31, 55):
-            for since in (places[seen - 1]["since"] * world, []):
+            for since in (places[seen - 1]["since"] * world, None):
                 resumed = at(module(corpus, kind), seen, rank, world)
-                resumed.load_state_dict({"since": since})
+                if since is not None:
+                    resumed.load_state_dict({"since": since})
                 assert plain(list(islice(resumed.train_dataloader(), 4))) == plain(whole[seen : seen + 4])
 
 
@@ -157,6 +161,50 @@ def test_the_processes_share_every_epoch(kind, world, corpus):
             batches.append(next(flow))
         seen += texts(data, batches)
     assert seen == Counter(PAIRS)
+
+
+class Numbered(Streamed):
+    """Lines that are numbers, a text's only token its number."""
+
+    def encoder(self, tokenizer: object) -> Encoder:
+        return lambda lines, seed: [[int(line)] for line in lines]
+
+
+@pytest.mark.parametrize(("workers", "shard"), [(0, 0), (2, 0), (3, 0), (0, 2), (2, 2)])
+def test_the_sides_of_a_stream_stay_together(workers, shard, tmp_path, monkeypatch):
+    """In files larger than what is read of them at once; from their beginning, and resumed."""
+    monkeypatch.setattr(fresh, "SHARD", 5000)
+    count = 100_000
+    for ending in ("en", "fr"):
+        padding = "" if ending == "en" else "0" * 20  # sides of different lengths: their places in the files differ
+        lines = (f"{padding}{number}\n" for number in range(EOS + 1, EOS + 1 + count))
+        (tmp_path / f"train.{ending}").write_text("".join(lines))
+    where = {"folder": str(tmp_path), "source_language": "en", "target_language": "fr"}
+    cut = {"validation_size": 1, "test_size": 1, "seed": 1}
+    folder = Folder(**where, train="train", validation=None, test=None, **cut)
+    stream = Numbered(batch_tokens=200, max_length=9, alpha=None).stream(
+        ReadText(folder.stream("train")), (None, None), 1, None
+    )
+    position = Position(0, Place(0, shard, 0), 0, 1)
+    batches = list(islice(stream.loader(position, Fetching(workers, False)), 400))
+    sources = torch.cat([batch.src_BS[:, 0] for batch in batches])
+    assert len(sources) == 40_000
+    assert sources.equal(torch.cat([batch.tgt_BT[:, 1] for batch in batches]))
+    assert len(sources.unique()) == len(sources)
+
+
+def test_the_text_of_a_stream_travels_to_a_process_that_is_not_forked(corpus):
+    text = ReadText(corpus.stream("train"))
+    begun = text.shard(0, 0, 0, 1)
+    assert pickle.loads(pickle.dumps(text)).shard(0, 0, 0, 1) == begun
+    assert len(begun) == 50
+
+
+@pytest.mark.parametrize(("before", "now"), [(1, 2), (2, 1)])
+def test_another_number_of_processes_is_refused(before, now, corpus):
+    data = at(module(corpus, "streaming"), 3, 0, now)
+    with pytest.raises(InputError, match=rf"with {before} .*and {now} would .*`init`"):
+        data.load_state_dict({"since": [(0, 0, 0)] * before})
 
 
 def test_a_stream_leaves_nothing_of_the_training_split_on_the_disk(corpus, tmp_path):

@@ -4,6 +4,7 @@ A shard of pairs at a time is tokenised, cut into batches and shuffled, by as ma
 comes out does not depend on how many they are.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
@@ -50,16 +51,20 @@ class StoredText:
 
 
 class ReadText:
-    """A corpus that is read from its beginning to its end in each epoch."""
+    """A corpus that is read from its beginning to its end in each epoch, by each process for itself."""
 
     def __init__(self, pairs: Callable[[], Iterator[Any]]) -> None:
         self.pairs = pairs
-        self.epoch = self.passed = -1
+        self.reads: tuple[int, int] | None = None  # process and epoch: with a fork goes a share of the files' place
+        self.passed = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ReadText, (self.pairs,)  # what is open does not travel
 
     def shard(self, epoch: int, number: int, rank: int, world: int) -> Texts:
         start = number * SHARD * world
-        if epoch != self.epoch or start < self.passed:
-            self.epoch, self.passed, self.reader = epoch, 0, self.pairs()
+        if (os.getpid(), epoch) != self.reads or start < self.passed:
+            self.reads, self.passed, self.reader = (os.getpid(), epoch), 0, self.pairs()
         next(islice(self.reader, start - self.passed, start - self.passed), None)
         self.passed = start + SHARD * world
         return list(islice(islice(self.reader, SHARD * world), rank, None, world))

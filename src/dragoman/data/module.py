@@ -13,6 +13,7 @@ from dragoman.data.reading import Batches, Fetching, Reading
 from dragoman.data.sampler import Place, Position, in_order
 from dragoman.data.stored import Pairs
 from dragoman.data.tokenised import tokenise
+from dragoman.errors import InputError
 from dragoman.text.hashes import fingerprint_of
 from dragoman.text.splits import Proportions, Splits
 from dragoman.text.tokenizer import Tokenizers
@@ -56,7 +57,7 @@ class TranslationData(L.LightningDataModule):
         """Endless; begins behind the batches that the trainer has already seen."""
         trainer = self._trainer()
         rank, world = trainer.global_rank, trainer.world_size
-        since = self.since[rank] if len(self.since) == world else Place(0, 0, 0)
+        since = self.since[rank] if self.since else Place(0, 0, 0)
         return self.train.loader(Position(self._seen(), since, rank, world), self._fetching())
 
     def val_dataloader(self) -> Batches:
@@ -73,6 +74,13 @@ class TranslationData(L.LightningDataModule):
         return {"since": places}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """InputError where another number of processes saved it: theirs would be other batches."""
+        before, now = len(state_dict["since"]), self._trainer().world_size
+        if before != now:
+            raise InputError(
+                f"This run was trained with {before} processes (`trainer.devices` × `trainer.num_nodes`), and {now}"
+                " would skip or repeat text: set them as before, or begin another run from it with `init`."
+            )
         self.since = [Place(*place) for place in state_dict["since"]]
 
     def fingerprints(self) -> dict[str, str | None]:
