@@ -19,6 +19,7 @@ def main(config: dict[str, Any]) -> None:
         quality=config["filter"],
         search=config.get("search"),
         device=config["device"],
+        precision=config["precision"],
         batch_tokens=config["batch_tokens"],
         chunk=config["chunk"],
     )

@@ -87,6 +87,7 @@ SETTINGS = {
     "trainer.accumulate_grad_batches=0": "`trainer.accumulate_grad_batches` is 0",
     "trainer.accelerator=abacus": "trainer: .*abacus",
     "trainer.precision=8": r"`trainer.precision` \(8\) must be auto or one of 32-true",
+    "trainer.precision=16-mixed": "`trainer.precision` is 16-mixed, which CPUs do not",
     "trainer.devices=0": "trainer: .*devices=0",
     "+trainer.colour=red": "trainer: Trainer knows no key 'colour'",
     "callbacks.checkpoints.average=0": r"`average` \(0\) must be at least 1",

@@ -163,6 +163,24 @@ def test_gettext_catalogues_and_trees_of_them(place):
     assert pairs_of(Gettext(train=str(place / "app" / "fr"), msgid_language="en", **EN_FR)) == expected
 
 
+@pytest.mark.parametrize(
+    ("asked", "there", "count"),
+    [
+        ("fr", ["fr_CA"], 1),
+        ("fr-CA", ["fr_CA"], 1),
+        ("fr_CA", ["fr"], 1),
+        ("fr", ["fr_CA", "fr"], 1),
+        ("fr", ["fr_CA", "fr-BE"], 2),
+        ("FR", ["fr"], 1),
+    ],
+)
+def test_a_language_finds_its_regions_where_it_is_not_there_itself(place, asked, there, count):
+    for name in (*there, "de", "frisian"):
+        catalogue(place / "app" / name / "LC_MESSAGES" / "app.po")
+    found = pairs_of(Gettext(train=str(place / "app"), msgid_language="en", **(EN_FR | {"target_language": asked})))
+    assert len(found) == 4 * count
+
+
 def test_a_catalogue_cut_anywhere_is_refused_or_a_beginning_of_the_whole(place):
     content = catalogue(place / "fr.po").read_bytes()
     whole = pairs_of(Gettext(train=str(place / "fr.po"), msgid_language="en", **EN_FR))

@@ -8,7 +8,12 @@ import pytest
 import torch
 
 from dragoman.errors import InputError
+from dragoman.training.compiled import compile_parts
+from dragoman.training.fused_loss import FusedLoss
+from dragoman.training.loss import WholeLoss
+from dragoman.training.r_drop import RDrop
 from dragoman.training.train import train
+from models_for_tests import batch_of, rnnsearch
 from training_for_tests import (
     Accident,
     Record,
@@ -28,7 +33,7 @@ found: list[int] = []  # for each graph that was compiled: how many optimizer st
 @torch._dynamo.register_backend
 def counting(graph: Any, inputs: Any) -> Any:
     """A backend that needs no compiler."""
-    found.append(len(Record.norms))
+    found.append(len(getattr(Record, "norms", [])))
     return graph.forward
 
 
@@ -51,6 +56,14 @@ def test_a_part_of_each_kind_is_compiled_once_for_all_batches(tmp_path, compilat
     assert len({side.shape for batch in Record.batches for side in batch}) > 8
     assert compilations == [0, 0, 0], "encoder's layers, decoder's layers and the loss, in the first step"
     assert Record.norms == pytest.approx([0.05] * 12, rel=1e-4)
+
+
+@pytest.mark.parametrize("criterion", [WholeLoss(), FusedLoss(positions="auto"), RDrop(weight=5.0, positions="auto")])
+def test_the_loss_of_a_model_without_layers_is_compiled(compilations, criterion):
+    model = rnnsearch()
+    compile_parts(model, criterion, "counting")
+    criterion(model, batch_of(model), 0.1).backward()
+    assert len(compilations) == 1
 
 
 def test_compiled_layers_compute_what_is_written(tmp_path, compilations):

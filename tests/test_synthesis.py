@@ -264,6 +264,14 @@ def test_a_finished_output_is_told_again_and_never_made_again(trained, mono, pla
     assert after == before
 
 
+def test_a_finished_output_that_is_gone_is_told(trained, mono):
+    done(synthesise(trained, *GREEDY, "output=out.tsv"))
+    Path("out.tsv").unlink()
+    refused = synthesise(trained, *GREEDY, "output=out.tsv")
+    assert refused.status == 1
+    assert "out.tsv is gone, though it was finished: remove out.tsv.json to make it anew." in refused.err
+
+
 def test_a_start_that_was_stopped_between_the_last_record_and_the_names_is_finished(trained, mono):
     done(synthesise(trained, *GREEDY, "output=out.tsv"))
     pairs = Path("out.tsv").read_bytes()

@@ -64,6 +64,19 @@ def test_a_transformer_learns_the_same_of_it(tied):
         torch.testing.assert_close(found[1][name], gradient, rtol=1e-4, atol=1e-5)
 
 
+def test_a_frozen_projection_is_not_differentiated():
+    model = transformer(tied_embeddings="none")
+    batch, found = batch_of(model), []
+    for learnt in (True, False):
+        model.zero_grad()
+        model.output.weight.requires_grad_(learnt)
+        FusedLoss(positions=5)(model, batch, 0.1).backward()
+        found.append({name: part.grad for name, part in model.named_parameters() if part.grad is not None})
+    assert found[0].keys() - found[1].keys() == {"output.weight"}
+    assert len(found[1]) > 10
+    assert all(found[0][name].equal(gradient) for name, gradient in found[1].items())
+
+
 def test_under_autocast_products_are_those_of_its_type():
     torch.manual_seed(0)
     model = transformer()

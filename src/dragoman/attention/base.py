@@ -31,7 +31,6 @@ class Attention(nn.Module, ABC):
 
     kinds: ClassVar[frozenset[Kind]] = frozenset({"self", "causal", "cross"})  # the places where it makes sense
     positions: ClassVar[frozenset[str]] = frozenset({"rotary", "alibi"})  # what may move its keys or tilt its scores
-    trains_on_cpu: ClassVar[bool] = True
     asks: ClassVar[bool] = True  # whether queries, and the keys that answer them, make a difference
 
     def __init__(self, *, dropout: float, num_heads: int, head_dim: int) -> None:

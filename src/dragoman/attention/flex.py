@@ -1,36 +1,36 @@
-"""Scaled dot-product attention compiled from the mask's own rule: torch's `flex_attention`.
+"""Scaled dot-product attention compiled from the mask's own rule, on a GPU: torch's `flex_attention`.
+
+On a CPU it would be compiled anew for every length of a search, and has no backward pass.
 
 Shapes: B sentences, H heads, T queries, S keys.
 """
 
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
 from dragoman.attention.base import KV
-from dragoman.attention.dot import ScaledDot
+from dragoman.attention.fused import Fused
 from dragoman.attention.mask import Mask
 
 
-class Flex(ScaledDot):
-    """The numbers of `ScaledDot` from a kernel made for each rule. Needs a compiler; on a CPU it cannot train.
-
-    ValueError for a `dropout`.
-    """
-
-    trains_on_cpu: ClassVar[bool] = False
+class Flex(Fused):
+    """The numbers of `Fused`, which it is on a CPU, from a kernel made for each rule. ValueError for a `dropout`."""
 
     def __init__(self, *, dropout: float, num_heads: int, head_dim: int) -> None:
-        super().__init__(dropout=dropout, num_heads=num_heads, head_dim=head_dim, scale=True)
+        super().__init__(dropout=dropout, num_heads=num_heads, head_dim=head_dim)
         if dropout:
             raise ValueError(f"flex attention drops no weights: set `attention_dropout` ({dropout}) to 0.")
 
     @torch.compiler.disable  # it is compiled already: in a layer that is, too, it stands by itself
     def forward(self, q_BHTK: Tensor, past: KV, mask: Mask) -> Tensor:
-        return from_rules(q_BHTK, past, mask, compiled(dynamic=not q_BHTK.is_cpu))
+        return super().forward(q_BHTK, past, mask) if q_BHTK.is_cpu else from_rules(q_BHTK, past, mask, compiled())
+
+    def kernel(self, q_BHTK: Tensor, past: KV, mask: Mask) -> str:
+        return super().kernel(q_BHTK, past, mask) if q_BHTK.is_cpu else "flex attention"
 
 
 def from_rules(q_BHTK: Tensor, past: KV, mask: Mask, kernel: Any) -> Tensor:
@@ -44,6 +44,6 @@ def from_rules(q_BHTK: Tensor, past: KV, mask: Mask, kernel: Any) -> Tensor:
 
 
 @cache
-def compiled(dynamic: bool) -> Any:
-    """Once for the process. `dynamic`: for any lengths; torch 2.13's code for that does not compile on a CPU."""
-    return torch.compile(flex_attention, dynamic=dynamic)
+def compiled() -> Any:
+    """Once for the process, for any lengths."""
+    return torch.compile(flex_attention, dynamic=True)

@@ -113,17 +113,25 @@ class Sampling(Single):
         self.seed = seed
 
     def pick(self, log_probs_RV: Tensor, draws: list[random.Random]) -> Tensor:
-        ranked_RV, tokens_RV = log_probs_RV.sort(dim=-1, descending=True, stable=True)
         # In double precision, as the draw is: rounded to fp32 one in 2 ** 25 would be 1, beyond the last token kept.
-        probs_RV = (ranked_RV / self.temperature).softmax(-1, dtype=torch.float64)
-        before_RV = probs_RV.cumsum(-1) - probs_RV  # the probability of all that is better
-        kept_RV = before_RV < self.top_p
-        if self.top_k:
-            kept_RV[:, self.top_k :] = False
-        cumulative_RV = (probs_RV * kept_RV).cumsum(-1)
+        probs_RV = (log_probs_RV / self.temperature).softmax(-1, dtype=torch.float64)
+        probs_RC, tokens_RC = self.candidates(probs_RV)
+        cumulative_RC = probs_RC.cumsum(-1)
         draw_R1 = torch.tensor([[draw.random()] for draw in draws], dtype=torch.float64, device=probs_RV.device)
-        rank_R1 = (cumulative_RV <= draw_R1 * cumulative_RV[:, -1:]).sum(-1, keepdim=True)
-        return tokens_RV.gather(1, rank_R1)[:, 0]
+        place_R1 = (cumulative_RC <= draw_R1 * cumulative_RC[:, -1:]).sum(-1, keepdim=True)
+        return tokens_RC.gather(1, place_R1)[:, 0]
+
+    def candidates(self, probs_RV: Tensor) -> tuple[Tensor, Tensor]:
+        """What may be drawn, (R, C): probabilities, 0 where ruled out, and tokens; sorted only where that matters."""
+        R, V = probs_RV.shape
+        if self.top_k:
+            probs_RC, tokens_RC = best(probs_RV, min(self.top_k, V))
+        elif self.top_p < 1:
+            probs_RC, tokens_RC = probs_RV.sort(dim=-1, descending=True, stable=True)
+        else:
+            return probs_RV, torch.arange(V, device=probs_RV.device).expand(R, V)
+        before_RC = probs_RC.cumsum(-1) - probs_RC  # the probability of all that is better
+        return probs_RC * (before_RC < self.top_p), tokens_RC
 
     def _draws(self, src_BS: Tensor) -> list[random.Random]:
         sources = [zlib.crc32(str([i for i in ids if i != PAD]).encode()) for ids in src_BS.tolist()]

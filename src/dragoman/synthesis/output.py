@@ -69,6 +69,8 @@ class Output:
                 f"{path} was made with other settings ({told}): remove {path} and {self.place}, or choose another"
                 " `output`."
             )
+        if record.finished and not (path.exists() or self.partial[0].exists()):
+            raise InputError(f"{path} is gone, though it was finished: remove {self.place} to make it anew.")
         return record
 
     def begin(self) -> None:

@@ -44,6 +44,7 @@ def synthesise(
     quality: dict[str, Any],
     search: dict[str, Any] | None,
     device: str,
+    precision: str,
     batch_tokens: int,
     chunk: int,
 ) -> Record:
@@ -55,9 +56,8 @@ def synthesise(
     check_positive("chunk", chunk)
     check_choices(made_as, tag)
     bar: Filter = build(quality, path="filter")
-    translator = Translator.load(
-        run, search=build_search(search) if search else None, device=device, batch_tokens=batch_tokens
-    )
+    chosen = build_search(search) if search else None
+    translator = Translator.load(run, search=chosen, device=device, precision=precision, batch_tokens=batch_tokens)
     folders = [run] if isinstance(run, str) else list(run)
     settings = {
         "run": [digest(opened(folder).weights) for folder in folders],
@@ -65,6 +65,7 @@ def synthesise(
         "as": made_as,
         "tag": tag,
         "filter": quality,
+        "precision": precision,
         "search": search or opened(folders[0]).config["search"],
     }
     out = Output(output, settings)

@@ -66,8 +66,8 @@ class Folder(FileCorpus):
                 return path
         raise InputError(
             f"{plain} is not a file, nor is it with {', '.join(SUFFIXES)} behind it; set corpus.folder, the stems"
-            " (corpus.train, corpus.validation, corpus.test) and the languages (corpus.source_language,"
-            " corpus.target_language)."
+            " (corpus.train, corpus.validation, corpus.test; null cuts one of the latter two off the first) and the"
+            " languages (corpus.source_language, corpus.target_language)."
         )
 
 

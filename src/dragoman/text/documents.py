@@ -7,7 +7,7 @@ from dragoman.errors import InputError
 from dragoman.text.base import as_files, as_list
 from dragoman.text.catalogues import read_gettext
 from dragoman.text.corpus import OneFile, Table
-from dragoman.text.interchange import read_tmx, read_xliff, read_xlsx
+from dragoman.text.interchange import parts_of, read_tmx, read_xliff, read_xlsx
 from dragoman.text.readers import Pairs
 from dragoman.text.splits import SplitName
 
@@ -51,13 +51,19 @@ class Gettext(OneFile):
         return found
 
     def _tree(self, folder: Path, key: str) -> list[Path]:
-        """Catalogues that are named after the language, or lie in a folder that is: fr.po, fr/LC_MESSAGES/any.mo."""
+        """Catalogues that are named after the language, or lie in a folder that is: fr.po, fr/LC_MESSAGES/any.mo.
+
+        If there are none of that very code, those of one with the same first part ("pt" for "pt_BR").
+        """
         language = self.target_language if self.msgid_language == self.source_language else self.source_language
-        found = [
-            path
+        wanted = parts_of(language)
+        names = {
+            path: [parts_of(name) for name in (*path.relative_to(folder.parent).parts[:-1], path.stem)]
             for path in sorted(folder.rglob("*"))
-            if path.suffix in CATALOGUES and language in {*path.relative_to(folder.parent).parts[:-1], path.stem}
-        ]
+            if path.suffix in CATALOGUES
+        }
+        exact = [path for path in names if wanted in names[path]]
+        found = exact or [path for path in names if wanted[0] in (first for first, *_ in names[path])]
         if not found:
             raise InputError(f"{folder} holds no .po or .mo file of {language}; set {key} to files, or the languages.")
         return found

@@ -189,13 +189,14 @@ def _xliff_languages(unit: Any) -> tuple[str, str]:
 
 def _side(variants: dict[str, str], language: str) -> str:
     """The text in a language: of that very code, else of one with the same first part ("en" for "en-US")."""
-    wanted = _parts_of(language)
-    exact = [text for code, text in variants.items() if _parts_of(code) == wanted]
-    alike = [text for code, text in variants.items() if _parts_of(code)[0] == wanted[0]]
+    wanted = parts_of(language)
+    exact = [text for code, text in variants.items() if parts_of(code) == wanted]
+    alike = [text for code, text in variants.items() if parts_of(code)[0] == wanted[0]]
     return next((text for text in (*exact, *alike) if text), "")
 
 
-def _parts_of(code: str) -> list[str]:
+def parts_of(code: str) -> list[str]:
+    """Of a language code: language, script, region."""
     return code.lower().replace("_", "-").split("-")
 
 

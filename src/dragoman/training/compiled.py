@@ -11,13 +11,14 @@ from dragoman.models import Seq2Seq
 
 
 def compile_parts(model: Seq2Seq, criterion: Any, backend: str) -> None:
-    """Each layer, and the arithmetic of the loss, by `torch.compile`, for sizes of any kind.
+    """Each layer, and the arithmetic that the loss is made of, by `torch.compile`, for sizes of any kind.
 
     Batches differ in all their sizes. That two happen to be equal in the first one is no law (no "duck shapes").
     """
     torch.fx.experimental._config.use_duck_shape = False
     layers = [layer for part in model.children() if isinstance(part, nn.ModuleList) for layer in part]
-    for part in (*layers, criterion.arithmetic):
+    arithmetic = [part for part in criterion.modules() if not list(part.children())]
+    for part in (*layers, *arithmetic):
         part.compile(dynamic=True, backend=backend)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from dragoman.attention.base import at_least_fp32
 from dragoman.data.batch import Batch
 from dragoman.errors import InputError
 from dragoman.models.seq2seq import Projecting, Seq2Seq
@@ -21,8 +22,7 @@ class Slope(nn.Module):
     """Logits → their loss, and its gradient, for which fp32 logits give their memory; a module, to be compiled."""
 
     def forward(self, logits_RV: Tensor, labels_R: Tensor, label_smoothing: float) -> tuple[Tensor, Tensor]:
-        scores_RV = logits_RV.to(torch.promote_types(logits_RV.dtype, torch.float32))
-        loss, slope_RV = loss_and_slope(scores_RV, labels_R, label_smoothing)
+        loss, slope_RV = loss_and_slope(at_least_fp32(logits_RV), labels_R, label_smoothing)
         return loss, slope_RV.to(logits_RV.dtype)
 
 
@@ -87,7 +87,8 @@ class LinearCrossEntropy(torch.autograd.Function):
     ) -> Tensor:
         weights, kept = weight_VD.to(dtype), torch.promote_types(dtype, torch.float32)
         total = torch.zeros((), dtype=kept, device=weights.device)
-        grad_ND, grad_VD = torch.empty_like(states_ND), torch.zeros_like(weights, dtype=kept)
+        grad_ND = torch.empty_like(states_ND)
+        grad_VD = torch.zeros_like(weights, dtype=kept) if ctx.needs_input_grad[1] else None  # None: it is frozen
         for states_RD, labels_R, grad_RD in zip(
             states_ND.split(positions), labels_N.split(positions), grad_ND.split(positions), strict=True
         ):
@@ -95,12 +96,13 @@ class LinearCrossEntropy(torch.autograd.Function):
             loss, slope_RV = arithmetic(states_RD @ weights.T, labels_R, label_smoothing)
             total += loss
             grad_RD.copy_(slope_RV @ weights)
-            grad_VD += slope_RV.T @ states_RD
-        ctx.save_for_backward(grad_ND, grad_VD.to(weight_VD.dtype))
+            if grad_VD is not None:
+                grad_VD += slope_RV.T @ states_RD
+        ctx.save_for_backward(grad_ND, None if grad_VD is None else grad_VD.to(weight_VD.dtype))
         return total
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
         grad_ND, grad_VD = ctx.saved_tensors
         (scale,) = grad_outputs
-        return grad_ND * scale.to(grad_ND.dtype), grad_VD * scale.to(grad_VD.dtype), *[None] * 5
+        return *(None if grad is None else grad * scale.to(grad.dtype) for grad in (grad_ND, grad_VD)), *[None] * 5

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dragoman.attention.base import at_least_fp32
 from dragoman.data.batch import Batch
 from dragoman.ids import PAD
 from dragoman.models import Seq2Seq
@@ -50,8 +51,8 @@ def labels_of(batch: Batch) -> Tensor:
 def smoothed_loss(logits_NV: Tensor, labels_N: Tensor, label_smoothing: float) -> Tensor:
     """Sum over tokens that are not padding of (1-ε)·nll(label) + ε·mean over V of nll: Szegedy et al. 2016, section 7.
 
-    Always summed in fp32. On a CPU, unless it is compiled, the gradient is made block by block beside the loss, in the
-    type of the logits.
+    Summed in fp32 at least. On a CPU, unless it is compiled, the gradient is made block by block beside the loss, in
+    the type of the logits.
     """
     written = logits_NV.is_cpu and not torch.compiler.is_compiling()
     if written and logits_NV.requires_grad and torch.is_grad_enabled():
@@ -62,7 +63,7 @@ def smoothed_loss(logits_NV: Tensor, labels_N: Tensor, label_smoothing: float) -
 def plain_loss(logits_NV: Tensor, labels_N: Tensor, label_smoothing: float) -> Tensor:
     """The definition, by torch."""
     return F.cross_entropy(
-        logits_NV.float(), labels_N, ignore_index=PAD, label_smoothing=label_smoothing, reduction="sum"
+        at_least_fp32(logits_NV), labels_N, ignore_index=PAD, label_smoothing=label_smoothing, reduction="sum"
     )
 
 
@@ -93,13 +94,13 @@ class BlockwiseLoss(torch.autograd.Function):
     def forward(ctx: Any, logits_NV: Tensor, labels_N: Tensor, label_smoothing: float) -> Tensor:
         rows = max(1, BLOCK // logits_NV.shape[1])
         grad_NV = torch.empty_like(logits_NV)
-        total = torch.zeros((), dtype=torch.float32)
+        kept = torch.promote_types(logits_NV.dtype, torch.float32)
+        total = torch.zeros((), dtype=kept)
         for logits_RV, labels_R, grad_RV in zip(
             logits_NV.split(rows), labels_N.split(rows), grad_NV.split(rows), strict=True
         ):
-            # In fp32 the gradient is made where it stays: what is not allocated need not be fetched by the processor.
-            whole = logits_RV.dtype == torch.float32
-            scores_RV = grad_RV.copy_(logits_RV) if whole else logits_RV.float()
+            # Made where it stays, but for half precision: what is not allocated need not be fetched by the processor.
+            scores_RV = grad_RV.copy_(logits_RV) if logits_RV.dtype == kept else logits_RV.to(kept)
             loss, slope_RV = loss_and_slope(scores_RV, labels_R, label_smoothing)
             total += loss
             grad_RV.copy_(slope_RV)  # onto itself: nothing

@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from dragoman.attention.base import at_least_fp32
 from dragoman.data.batch import Batch
 from dragoman.errors import InputError
 from dragoman.ids import PAD
@@ -76,7 +77,7 @@ class Disagreement(nn.Module):
         self.weight = weight
 
     def forward(self, logits_NV: Tensor, labels_N: Tensor, label_smoothing: float) -> Tensor:
-        p_NV, q_NV = logits_NV.float().log_softmax(-1).unflatten(0, (-1, 2)).unbind(1)
+        p_NV, q_NV = at_least_fp32(logits_NV).log_softmax(-1).unflatten(0, (-1, 2)).unbind(1)
         apart_N = ((p_NV.exp() - q_NV.exp()) * (p_NV - q_NV)).sum(-1)
         apart = (apart_N * (labels_N[::2] != PAD)).sum()
         return (plain_loss(logits_NV, labels_N, label_smoothing) + self.weight * apart / 2) / 2
@@ -95,7 +96,7 @@ class DisagreementSlope(nn.Module):
 
     def forward(self, logits_NV: Tensor, labels_N: Tensor, label_smoothing: float) -> tuple[Tensor, Tensor]:
         half, label_N1, real_N1 = self.weight / 2, labels_N[:, None], (labels_N != PAD)[:, None]
-        log_p_NV = logits_NV.to(torch.promote_types(logits_NV.dtype, torch.float32)).log_softmax(1)
+        log_p_NV = at_least_fp32(logits_NV).log_softmax(1)
         p_NV = log_p_NV.exp()
         d_NV = log_p_NV - other(log_p_NV)
         apart_N1 = (p_NV * d_NV).sum(1, keepdim=True)  # KL(p‖q)

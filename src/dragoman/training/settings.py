@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from dragoman.attention import Attention
 from dragoman.build import build
 from dragoman.errors import InputError
 from dragoman.text.screening import make_rules
@@ -15,6 +14,7 @@ from dragoman.training.budget import AUTO
 from dragoman.training.checkpoints import Checkpoints
 from dragoman.training.compiled import backends
 from dragoman.training.fit import parts
+from dragoman.training.precision import on_gpu
 from dragoman.training.transfer import freeze
 
 # Numbers that no constructor looks at: key → lowest and highest value. Whole ones but for FRACTIONS.
@@ -78,6 +78,8 @@ def check_trainer(trainer: dict[str, Any]) -> None:
         )
     if trainer.get("gradient_clip_algorithm", "norm") != "norm":
         raise InputError("`trainer.gradient_clip_algorithm` must be norm: gradients are clipped by their norm alone.")
+    if trainer["precision"] == "16-mixed" and not on_gpu(trainer["accelerator"]):
+        raise InputError("`trainer.precision` is 16-mixed, which CPUs do not train in: choose auto, or trainer=gpu.")
     try:
         build(trainer, path="trainer")(max_epochs=-1, logger=False, enable_checkpointing=False)
     except MisconfigurationException as error:
@@ -105,12 +107,6 @@ def check_model(config: dict[str, Any]) -> None:
     build(config["schedule"], path="schedule")(build(config["optimizer"], path="optimizer")(trained))
     spread = "ModelParallel" in str(config["trainer"].get("strategy"))
     build(config["loss"], path="loss").check(model, spread)
-    for name, part in model.named_modules():
-        if isinstance(part, Attention) and not part.trains_on_cpu and config["trainer"]["accelerator"] == "cpu":
-            raise InputError(
-                f"model: {type(part).__name__}, the attention of {name}, cannot be trained on a CPU: choose fused,"
-                " which computes the same, or trainer=gpu."
-            )
 
 
 def check_lengths(config: dict[str, Any]) -> None:
