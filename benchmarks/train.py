@@ -82,15 +82,19 @@ def check(job: dict[str, Any], options: argparse.Namespace) -> bool:
     """Whether the losses are those of the plain loop, from the same weights on the same batches."""
     job |= {"same": str(Path(job["data"]) / "same.pt"), "warm_up": 1}
 
-    def losses(steps: int, precision: str, dropout: float) -> list[np.ndarray]:
+    def losses(name: str, steps: int, precision: str, dropout: float, threads: int = options.threads) -> np.ndarray:
         how = {"steps": steps, "precision": precision, "model": job["model"] | {"dropout": dropout}}
-        return [np.array(run(CONTENDERS[name], options, job | how)["losses"]) for name in (OURS, PLAIN)]
+        with_threads = argparse.Namespace(**vars(options) | {"threads": threads})
+        return np.array(run(CONTENDERS[name], with_threads, job | how)["losses"])
 
-    ours, plain = losses(EXACT_STEPS, "fp32", 0.0)
-    apart = abs(ours - plain).max()
-    print(f"fp32, no dropout, {EXACT_STEPS} steps, loss {plain[0]:.3f} → {plain[-1]:.3f}: at most {apart:.1e} apart")
+    exact, others = (EXACT_STEPS, "fp32", 0.0), options.threads - 1 or 2
+    ours, plain, again = losses(OURS, *exact), losses(PLAIN, *exact), losses(PLAIN, *exact, threads=others)
+    apart, rounding = abs(ours - plain).max(), abs(again - plain).max()
+    print(f"fp32, no dropout, {EXACT_STEPS} steps, loss {plain[0]:.3f} → {plain[-1]:.3f}: at most {apart:.1e} apart;")
+    print(f"{PLAIN} with {options.threads} and with {others} threads, where sums round differently: {rounding:.1e}")
     precision = "bf16" if best_precision("auto", "cpu").startswith("bf16") else "fp32"
-    ours, plain = (side[-WHOLE_LAST:].mean() for side in losses(WHOLE_STEPS, precision, options.dropout))
+    whole = (WHOLE_STEPS, precision, options.dropout)
+    ours, plain = (losses(name, *whole)[-WHOLE_LAST:].mean() for name in (OURS, PLAIN))
     change = ours / plain - 1
     print(f"{precision}, dropout {options.dropout}, mean of the last {WHOLE_LAST} of {WHOLE_STEPS} steps:", end=" ")
     print(f"{ours:.4f} to {plain:.4f}, {change:+.2%}")
