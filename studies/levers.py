@@ -10,13 +10,24 @@ since they need the recipe itself and its reverse.
 import argparse
 import gzip
 import statistics
-import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dragoman.text.lines import read_lines
-from study import ROOT, RUNS, Job, arguments, by_label, jobs_of, markdown, report, spread, test_bleu, train_all
+from study import (
+    RUNS,
+    Job,
+    arguments,
+    by_label,
+    jobs_of,
+    markdown,
+    report,
+    spread,
+    synthesise,
+    test_bleu,
+    text_file,
+    train_all,
+)
 
 RECIPE, REVERSE = "the recipe", "German to English"
 LEVERS: dict[str, tuple[str, ...]] = {
@@ -68,12 +79,6 @@ def lines_of(data: Path, stem: str, language: str) -> list[str]:
     return list(read_lines(text_file(data, stem, language)))
 
 
-def text_file(data: Path, stem: str, language: str) -> Path:
-    """One side of a split, plain or packed."""
-    plain = data / f"{stem}.{language}"
-    return plain if plain.exists() else plain.with_name(f"{plain.name}.gz")
-
-
 def joint(data: Path, folder: Path, directions: Sequence[tuple[str, str]]) -> tuple[str, ...]:
     """A corpus of several directions, its sources tagged with the language to write; validated on the first alone."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,14 +94,6 @@ def joint(data: Path, folder: Path, directions: Sequence[tuple[str, str]]) -> tu
             with gzip.open(folder / f"{stem}.{ending}.gz", "wt", encoding="utf-8") as file:
                 file.writelines(f"{pair[number]}\n" for pair in pairs)
     return (f"corpus.folder={folder}", TAGS)
-
-
-def synthesised(teacher: Job, source: Path, output: Path, *how: str) -> tuple[str, ...]:
-    """The real pairs and those that another run makes of one side of them."""
-    if not output.exists():
-        command = [sys.executable, str(ROOT / "scripts" / "synthesise.py"), f"run={teacher.folder}"]
-        subprocess.run([*command, f"source={source}", f"output={output}", *how], check=True)
-    return ("corpus=synthetic", f"corpus.synthetic={output}")
 
 
 def main() -> None:
@@ -121,9 +118,15 @@ def main() -> None:
     train_all(alone, options.jobs)
     teacher, reverse = (next(job for job in alone if job.label == label) for label in (RECIPE, REVERSE))
     source, target = text_file(folder, "train", "en"), text_file(folder, "train", "de")
-    taught = synthesised(teacher, source, made / "taught.tsv", "as=distillation")
-    back = synthesised(reverse, target, made / "back.tsv", "as=back_translation", "tag=<bt>", *SAMPLED)
-    last = jobs({"self-distillation": taught, "back-translation": (*back, "tokenizer.symbols=['<bt>']")})
+    taught, back = made / "taught.tsv", made / "back.tsv"
+    synthesise(teacher, source, taught, "as=distillation")
+    synthesise(reverse, target, back, "as=back_translation", "tag=<bt>", *SAMPLED)
+    last = jobs(
+        {
+            "self-distillation": ("corpus=synthetic", f"corpus.synthetic={taught}"),
+            "back-translation": ("corpus=synthetic", f"corpus.synthetic={back}", "tokenizer.symbols=['<bt>']"),
+        }
+    )
     train_all(last, options.jobs)
     bleu = by_label([job for job in alone + last if job.label != REVERSE], test_bleu)
     mean = {label: statistics.mean(values) for label, values in bleu.items()}

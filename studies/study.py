@@ -92,6 +92,19 @@ def train_all(jobs: Sequence[Job], at_once: int) -> None:
         sys.exit(f"These runs failed: {', '.join(failed)}.")
 
 
+def text_file(data: Path, stem: str, language: str) -> Path:
+    """One side of a split, plain or packed."""
+    plain = data / f"{stem}.{language}"
+    return plain if plain.exists() else plain.with_name(f"{plain.name}.gz")
+
+
+def synthesise(teacher: Job, source: Path, output: Path, *how: str) -> None:
+    """Pairs that a run makes of a text, on one thread."""
+    command = [sys.executable, str(ROOT / "scripts" / "synthesise.py"), f"run={teacher.folder}"]
+    command += [f"source={source}", f"output={output}", *how]
+    subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True)
+
+
 def peak_memory(run: Path) -> int:
     """The most bytes that one of its processes held."""
     made = json.loads((run / PROVENANCE).read_text("utf-8"))
