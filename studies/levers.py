@@ -4,21 +4,25 @@
     python studies/levers.py --folder DATA --jobs 12 --overrides trainer=gpu
 
 DATA holds train.* and val.* in en, de and fr. The test set is not read. Distillation and back-translation come last,
-since they need the recipe itself and its reverse.
+since they need the recipe itself and its reverse. What a run scored is kept in docs/studies/levers.json as soon as it
+is known, and that run is not trained again, here or elsewhere.
 """
 
 import argparse
 import gzip
+import json
 import statistics
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from dragoman.text.lines import read_lines
 from study import (
+    RESULTS,
     RUNS,
     Job,
     arguments,
-    by_label,
     jobs_of,
     markdown,
     report,
@@ -29,9 +33,11 @@ from study import (
     train_all,
 )
 
+RECORD = RESULTS / "levers.json"
 RECIPE, REVERSE = "the recipe", "German to English"
-LEVERS: dict[str, tuple[str, ...]] = {
-    RECIPE: (),
+Levers = dict[str, tuple[str, ...]]  # label → overrides
+Bleu = dict[str, dict[str, float]]  # label → seed → BLEU of val
+LEVERS: Levers = {
     "width 256": ("model.dim=256", "model.feed_forward_dim=512", "optimizer.lr=1.5e-3"),
     "feed-forward 512": ("model.feed_forward_dim=512",),
     "3 + 3 layers": ("model.encoder_layers=3", "model.decoder_layers=3"),
@@ -96,46 +102,77 @@ def joint(data: Path, folder: Path, directions: Sequence[tuple[str, str]]) -> tu
     return (f"corpus.folder={folder}", TAGS)
 
 
+def taught(data: Path, folder: Path, teacher: Job, reverse: Job) -> Levers:
+    """The real pairs, and those that the recipe itself or its reverse makes of the text of one side."""
+    own, back = folder / "own.tsv", folder / "back.tsv"
+    synthesise(teacher, text_file(data, "train", "en"), own, "as=distillation")
+    synthesise(reverse, text_file(data, "train", "de"), back, "as=back_translation", "tag=<bt>", *SAMPLED)
+    return {
+        "self-distillation": ("corpus=synthetic", f"corpus.synthetic={own}"),
+        "back-translation": ("corpus=synthetic", f"corpus.synthetic={back}", "tokenizer.symbols=['<bt>']"),
+    }
+
+
+def recorded(steps: int) -> Bleu:
+    """What earlier starts have found, wherever their runs are now."""
+    if not RECORD.exists():
+        return {}
+    found = json.loads(RECORD.read_text("utf-8"))
+    if found["steps"] != steps:
+        sys.exit(f"{RECORD} tells of {found['steps']:,} steps: take --steps {found['steps']}, or remove it.")
+    bleu: Bleu = found["bleu"]
+    return bleu
+
+
+def table(bleu: Bleu) -> str:
+    """The levers, the best one last, and what each gains over the recipe."""
+    mean = {label: statistics.mean(by_seed.values()) for label, by_seed in bleu.items() if label != REVERSE}
+    rows = [
+        (label, spread(bleu[label].values()), f"{mean[label] - mean[RECIPE]:+.1f}")
+        for label in sorted(mean, key=mean.__getitem__)
+    ]
+    return markdown(("lever", "BLEU, val", "gain"), rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--folder", required=True, type=Path, help="the folder with train.* and val.* in en, de, fr")
-    parser.add_argument("--steps", type=int, default=3000, help="of each run")
+    parser.add_argument("--steps", type=int, default=2000, help="of each run")
     parser.add_argument("--overrides", nargs="*", default=[], help="of all runs: trainer=gpu, say")
     options = arguments(str(__doc__), parser, seeds=[1])
-    folder, made = options.folder.resolve(), RUNS / "levers" / "made"
+    folder, made, bleu = options.folder.resolve(), RUNS / "levers" / "made", recorded(options.steps)
     shared = ("experiment=multi30k_en_de", f"corpus.folder={folder}", "corpus.test=val", f"max_steps={options.steps}")
     shared += ("validate_every=500", "validation.sentences=200", *options.overrides)
 
-    def jobs(levers: dict[str, tuple[str, ...]]) -> list[Job]:
+    def data() -> dict[str, Any]:
+        return {"steps": options.steps, "bleu": bleu}
+
+    def keep(job: Job) -> None:
+        bleu.setdefault(job.label, {})[str(job.seed)] = test_bleu(job)
+        RECORD.write_text(json.dumps(data(), ensure_ascii=False, indent=1) + "\n", "utf-8")
+
+    def jobs(levers: Levers) -> list[Job]:
         return jobs_of("levers", levers, options.seeds, *shared)
 
-    further = {
-        REVERSE: ("corpus.source_language=de", "corpus.target_language=en"),
-        "joint with French": joint(folder, made / "french", (("en", "de"), ("en", "fr"))),
-        "joint with German to English": joint(folder, made / "reverse", (("en", "de"), ("de", "en"))),
+    def train(levers: Levers) -> None:
+        unknown = [job for job in jobs(levers) if str(job.seed) not in bleu.get(job.label, {})]
+        train_all(unknown, options.jobs, keep)
+
+    languages = (("en", "de"), ("en", "fr"), ("de", "en"))
+    joined = {
+        "joint with French": joint(folder, made / "french", languages[:2]),
+        "joint with German to English": joint(folder, made / "reverse", languages[::2]),
     }
-    alone = jobs(LEVERS | further)
-    train_all(alone, options.jobs)
-    teacher, reverse = (next(job for job in alone if job.label == label) for label in (RECIPE, REVERSE))
-    source, target = text_file(folder, "train", "en"), text_file(folder, "train", "de")
-    taught, back = made / "taught.tsv", made / "back.tsv"
-    synthesise(teacher, source, taught, "as=distillation")
-    synthesise(reverse, target, back, "as=back_translation", "tag=<bt>", *SAMPLED)
-    last = jobs(
-        {
-            "self-distillation": ("corpus=synthetic", f"corpus.synthetic={taught}"),
-            "back-translation": ("corpus=synthetic", f"corpus.synthetic={back}", "tokenizer.symbols=['<bt>']"),
-        }
-    )
-    train_all(last, options.jobs)
-    bleu = by_label([job for job in alone + last if job.label != REVERSE], test_bleu)
-    mean = {label: statistics.mean(values) for label, values in bleu.items()}
-    rows = [(label, spread(bleu[label]), f"{mean[label] - mean[RECIPE]:+.1f}") for label in sorted(mean, key=mean.get)]
+    train({RECIPE: (), **LEVERS, **joined})
+    if not {"self-distillation", "back-translation"} <= bleu.keys():
+        teachers = jobs({RECIPE: (), REVERSE: ("corpus.source_language=de", "corpus.target_language=en")})
+        train_all(teachers, options.jobs, keep)
+        train(taught(folder, made, *teachers[:2]))
     text = (
-        f"Multi30k, en→de, {options.steps:,} steps each; seeds"
-        f" {', '.join(map(str, options.seeds))}. BLEU of val with beam 5, the recipe's other values unchanged.\n\n"
+        f"Multi30k, en→de, {options.steps:,} steps each; seeds {', '.join(map(str, options.seeds))}. BLEU of val with"
+        " beam 5, the recipe's other values unchanged.\n\n"
     )
-    report("levers", text + markdown(("lever", "BLEU, val", "gain"), rows), bleu)
+    report("levers", text + table(bleu), data())
 
 
 if __name__ == "__main__":

@@ -69,14 +69,14 @@ def arguments(
     return parser.parse_args()
 
 
-def train_all(jobs: Sequence[Job], at_once: int) -> None:
-    """Train every run to its end; one that fails stops the study when the others are done."""
+def train_all(jobs: Sequence[Job], at_once: int, finished: Callable[[Job], None] = lambda job: None) -> None:
+    """Train every run to its end and tell `finished`; one that fails stops the study when the others are done."""
 
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # for `studies.ema`
 
-    def train(job: Job) -> str | None:
+    def train(job: Job) -> bool:
         if (job.folder / "scores.json").exists():
-            return None
+            return True
         job.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, str(ROOT / "scripts" / "train.py"), f"name={job.label}", f"run_dir={job.folder}"]
         command += [f"seed={job.seed}", *job.overrides]
@@ -84,10 +84,15 @@ def train_all(jobs: Sequence[Job], at_once: int) -> None:
         with open(job.folder / "train.log", "a", encoding="utf-8") as log:
             status = subprocess.run(command, env=variables, stdout=log, stderr=log).returncode
         print(f"{job.label}, seed {job.seed}: {'done' if status == 0 else f'FAILED, see {log.name}'}", file=sys.stderr)
-        return None if status == 0 else job.label
+        return status == 0
 
+    failed = []
     with ThreadPoolExecutor(at_once) as pool:
-        failed = [label for label in pool.map(train, jobs) if label]
+        for job, trained_well in zip(jobs, pool.map(train, jobs), strict=True):
+            if trained_well:
+                finished(job)
+            else:
+                failed.append(job.label)
     if failed:
         sys.exit(f"These runs failed: {', '.join(failed)}.")
 
