@@ -18,6 +18,7 @@ def main(config: dict[str, Any]) -> None:
         output=Path(config["output"]) if config["output"] is not None else None,
         search=config.get("search"),
         device=config["device"],
+        precision=config["precision"],
         batch_tokens=config["batch_tokens"],
         moses=config["moses"],
     )

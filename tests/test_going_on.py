@@ -26,7 +26,7 @@ EARLY = ("callbacks=early_stopping", "callbacks.early_stopping.patience=2", "max
 
 def score(folder: Path, **settings: object) -> None:
     """As `scripts/evaluate.py` does."""
-    usual = {"source": None, "reference": None, "output": None, "search": None, "moses": None}
+    usual = {"source": None, "reference": None, "output": None, "search": None, "precision": "fp32", "moses": None}
     evaluate_run(str(folder), device="cpu", batch_tokens=256, **(usual | settings))
 
 
@@ -39,7 +39,7 @@ def test_a_run_that_was_scored_before_its_end_is_trained_to_its_end(tmp_path):
     assert last(tmp_path)["global_step"] == 12
 
 
-def test_scores_by_another_search_are_told_as_such(tmp_path, caplog):
+def test_scores_by_another_search_or_precision_are_told_as_such(tmp_path, caplog):
     config = tiny("max_steps=3")
     train(config, tmp_path)
     with caplog.at_level(logging.WARNING, "dragoman"):
@@ -47,7 +47,12 @@ def test_scores_by_another_search_are_told_as_such(tmp_path, caplog):
         assert not caplog.records
         score(tmp_path, search=config["search"] | {"length_extra": 3})
         train(tiny("max_steps=3"), tmp_path)
-    assert "It was scored with other settings (search.length_extra: 3 there, 20 here" in caplog.text
+        score(tmp_path, precision="int8")
+        train(tiny("max_steps=3"), tmp_path)
+    search, precision = (record.getMessage() for record in caplog.records)
+    assert "It was scored with other settings (search.length_extra: 3 there, 20 here" in search
+    assert "precision: int8 there, fp32 here" in precision
+    assert "precision" not in search
 
 
 def test_scores_never_take_the_place_of_others(tmp_path):

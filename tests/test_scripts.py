@@ -179,6 +179,7 @@ CASES: dict[str, tuple[list[str], str, int]] = {
     "own test set": (["run=copied"], "copied", 20),
     "greedy": (["run=copied", "search=greedy", "search.length_ratio=1", "output=greedy"], "greedy", 20),
     "two files": (["run=copied", "source=it's [mine].en", "reference=it's [mine].fr"], "copied/it's [mine].en", 40),
+    "int8": (["run=copied", "precision=int8", "output=int8"], "int8", 20),
     "ensemble": (["run=[copied,SECOND]", "search=beam", "search.beam=2", "output=both"], "both", 20),
 }
 
@@ -197,6 +198,7 @@ def test_what_is_printed_is_what_sacrebleu_says_of_the_files(trained: Runs, copi
     stem = "val" if count == 40 else "test"
     for name, side in (("source.txt", "en"), ("reference.txt", "fr")):
         assert (Path(folder) / name).read_bytes() == (data / f"{stem}.{side}").read_bytes()
+    assert content["precision"] == ("int8" if case == "int8" else "fp32")
     assert content["sentences"] == len(list(read_lines(Path(folder) / "hypotheses.txt"))) == count
 
 

@@ -27,6 +27,7 @@ def evaluate_run(
     output: Path | None,
     search: dict[str, Any] | None,
     device: str,
+    precision: str,
     batch_tokens: int,
     moses: str | None,
 ) -> tuple[list[Score], list[Bucket]]:
@@ -38,13 +39,12 @@ def evaluate_run(
     """
     folder = Path(run if isinstance(run, str) else run[0])
     first = opened(folder)
-    translator = Translator.load(
-        run, search=build_search(search) if search else None, device=device, batch_tokens=batch_tokens
-    )
+    chosen = build_search(search) if search else None
+    translator = Translator.load(run, search=chosen, device=device, precision=precision, batch_tokens=batch_tokens)
     pairs = pairs_to_score(first, source, reference)
     output = output or default_output(folder, source)
     facts = {"run": run, "source": source, "reference": reference, "search": search or first.config["search"]}
-    facts["test_sentences"] = None
+    facts |= {"precision": None if isinstance(first, Exported) else precision, "test_sentences": None}
     language = target_language(first.config)
     found = translated(translator, pairs)
     buckets = by_length(translator, found.source, found.hypotheses, found.reference, language)

@@ -46,6 +46,7 @@ from dragoman.translator import Translator
 
 log = logging.getLogger("dragoman")
 
+PRECISION = "fp32"  # of a run's scores
 SCORED_WITH = ("search", "test_sentences")  # the keys that a score depends on and a run's identity does not
 
 
@@ -132,7 +133,8 @@ def prepare(config: dict[str, Any], folder: Path, until_the_end: ExitStack) -> P
 def warn_of_changes(run: Run, scores: dict[str, Any], config: dict[str, Any]) -> None:
     """The scores of a finished run are those of the settings that it was scored with."""
     then = {key: scores.get(key, run.config.get(key)) for key in SCORED_WITH}
-    if different := differences(then, {key: config[key] for key in SCORED_WITH}):
+    then["precision"] = scores.get("precision", PRECISION)
+    if different := differences(then, {key: config[key] for key in SCORED_WITH} | {"precision": PRECISION}):
         log.warning(
             "It was scored with other settings (%s): scripts/evaluate.py run=%s scores it anew",
             *(told(different), run.folder),
