@@ -148,11 +148,11 @@ def fails(compose: Compose, overrides: list[str]) -> bool:
 def help_text(name: str, folders: Sequence[Path], config: DictConfig, overrides: Sequence[str], keys: str) -> str:
     """The root's leading comment, every group with its purpose and its choices, and the keys with their values.
 
-    Of the choices that the command line makes also what their files say of their keys.
+    Beside a key stands what the files say of it. Of the choices that the command line makes also how their files begin.
     """
     groups = list(group_lines(name, folders, config))
     lines = [*comments(lines_of(folders, name)), *(["", "Choices, as GROUP=CHOICE:", *groups] if groups else [])]
-    lines += [USAGE, keys]
+    lines += [USAGE, *explained(keys.splitlines(), told_of_keys(name, folders, config))]
     named = {override.partition("=")[0].lstrip("+") for override in overrides}
     for group, choice in choices(config).items():
         about = comments(lines_of(folders, f"{group.partition('@')[0]}/{choice}")) if group in named else []
@@ -175,6 +175,62 @@ def group_lines(name: str, folders: Sequence[Path], config: DictConfig) -> Itera
         for option in sorted({path.stem for root in folders for path in (root / folder).glob("*.yaml")}):
             about = comments(lines_of(folders, f"{folder}/{option}"))
             yield f"      {option:<40}{about[0] if about else ''}"
+
+
+def told_of_keys(name: str, folders: Sequence[Path], config: DictConfig) -> dict[str, str]:
+    """Dotted key → what the root says of it, or the file of a choice, or one that this builds upon; the last word."""
+    told = told_in(lines_of(folders, name), "")
+    for group, choice in choices(config).items():
+        folder, _, package = group.partition("@")
+        for lines in generations(folders, folder, choice):
+            everywhere = any(line.startswith("# @package _global_") for line in lines)
+            told |= told_in(lines, "" if everywhere else f"{package or folder.replace('/', '.')}.")
+    return told
+
+
+def generations(folders: Sequence[Path], folder: str, choice: str | None) -> Iterator[list[str]]:
+    """The lines of the files of the same folder that a choice builds upon, and its own."""
+    lines = lines_of(folders, f"{folder}/{choice}")
+    for parent in (found[1] for found in (re.fullmatch(r"  - (\w+)", line) for line in lines) if found):
+        if parent != "_self_":
+            yield from generations(folders, folder, parent)
+    yield lines
+
+
+def told_in(lines: list[str], prefix: str) -> dict[str, str]:
+    """What the trailing comments of one file say of its keys, and the list in the comment that it begins with."""
+    told = dict(listed(comments(lines)))
+    told |= {key: line.partition(" # ")[2].strip() for key, line in dotted(lines) if key and " # " in line}
+    return {prefix + key: about for key, about in told.items()}
+
+
+def listed(lines: list[str]) -> Iterator[tuple[str, str]]:
+    """ "  key, other   what they are", which may go on in lines that begin further right."""
+    keys: list[str] = []
+    text = ""
+    for line in [*lines, ""]:
+        found = re.fullmatch(r" {1,3}(\w+(?:, \w+)*) {2,}(.+)", line)
+        if keys and not found and re.match(r" {10,}\S", line):
+            text += f" {line.strip()}"
+            continue
+        yield from ((key, text) for key in keys)
+        keys, text = (found[1].split(", "), found[2]) if found else ([], "")
+
+
+def explained(lines: list[str], told: dict[str, str]) -> Iterator[str]:
+    """The lines of a configuration, each with what is told of its key."""
+    for key, line in dotted(lines):
+        yield f"{line:<40}  # {told[key]}" if key in told else line
+
+
+def dotted(lines: list[str]) -> Iterator[tuple[str, str]]:
+    """Every line, with the dotted key that begins there by its indentation; no key is an empty one."""
+    above: list[tuple[int, str]] = []
+    for line in lines:
+        found = re.match(r"( *)(\w+):(?: |$)", line)
+        if found:
+            above = [one for one in above if one[0] < len(found[1])] + [(len(found[1]), found[2])]
+        yield ".".join(key for _, key in above) if found else "", line
 
 
 def lines_of(folders: Sequence[Path], name: str) -> list[str]:

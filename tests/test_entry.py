@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 APP = Path(__file__).parent / "entry_app" / "app.py"
 SOURCES = Path(__file__).parents[1] / "src"
@@ -254,6 +255,33 @@ def test_help_explains_every_group(tmp_path: Path) -> None:
         "name: ???",
     ):
         assert line in lines
+
+
+SCRIPTS = APP.parents[2] / "scripts"
+TOLD = (
+    "seed: 1 # of weights, order and dropout",  # the root
+    "sentences: null # how many are translated for BLEU while training; null: all",  # … of a key below another
+    "beam: 5 # hypotheses kept",  # a choice's file
+    "max_source: 256 # tokens; a longer line is cut at sentence ends and translated in pieces",  # … with a package
+    "dim: 128 # model width; a multiple of num_heads",  # the file that a choice builds upon
+    "folder: ??? # the folder",  # the list at the head of a file
+    "train: train # the stem, or a list of stems: corpus.train=[news,talks]; null: cut off",  # … with several keys
+    "validation_size: 1000 # how many pairs, but a tenth at most of a small corpus; of no effect for a split that is"
+    " given",  # … on several lines
+    "_target_: dragoman.models.Transformer",  # nothing
+    "_partial_: true",
+)
+
+
+def test_help_tells_what_the_files_say_of_each_key(tmp_path: Path) -> None:
+    command = [sys.executable, str(SCRIPTS / "train.py"), "--help", "experiment=small", "model=transformer_tiny"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+    keys = shown.partition("with their present values:\n")[2].partition("\n\n")[0]
+    lines = [" ".join(line.split()) for line in keys.splitlines()]
+    for line in TOLD:
+        assert line in lines
+    assert sum(" # " in line for line in lines) >= 60
+    assert yaml.safe_load(keys)["model"]["dim"] == 128  # what is shown is still a configuration
 
 
 def test_help_tells_what_a_choice_on_the_command_line_says_of_its_keys(tmp_path: Path) -> None:
