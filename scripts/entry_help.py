@@ -81,6 +81,8 @@ def explain(error: Exception, overrides: list[str], compose: Compose) -> str:
         key = cause.full_key if isinstance(cause, OmegaConfBaseException) and cause.full_key else found["key"]
         return no_key(key, found["key"], found["place"], overrides, compose)
     culprits = [] if fails(compose, []) else [o for o in overrides if fails(compose, [o])]
+    if culprits and message.endswith("Got NoneType"):
+        message = f"~{culprits[0].partition('=')[0]} leaves a group out."
     return f'"{culprits[0]}" cannot be used: {message}' if culprits else message
 
 

@@ -128,6 +128,7 @@ ERRORS = {
     "did you mean attention@model.decoder_attention or attention@model.encoder_attention?",
     "model.dim=[1,": '"model.dim=[1," cannot be read; quote a value with special characters, as in \'KEY="a, [b"\'.',
     "word": '"word" is not of the form KEY=VALUE.',
+    "model=null": '"model=null" cannot be used: ~model leaves a group out.',
     "model=3": '"model=3" cannot be used: Config group override must be a string or a list. Got int',
     "seed=1,2": "seed cannot have several values without --multirun, which runs a job for each.",
     "model.dim=${modle.x}": 'The value of "model.dim" cannot be worked out: Interpolation key \'modle.x\' not found.',
