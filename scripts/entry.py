@@ -66,7 +66,8 @@ def entry(
     literals = Literals((*LITERAL, *literal))
     try:
         status = launch(function, Root(config_name, config_folder, literals), conclude)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as where it was closed
+            sys.stdout.flush()
     except EXPECTED as error:
         status = report(error, literals)
         abandon_stdout()
@@ -223,6 +224,7 @@ def report(error: BaseException, literals: Literals) -> int:
 def abandon_stdout() -> None:
     """Drops what stdout cannot take: the interpreter would flush it once more at exit, and complain."""
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

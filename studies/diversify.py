@@ -52,6 +52,8 @@ def main() -> None:
     train_all([forward, backward], options.jobs)
     made = translations(folder, options.target, forward, backward, options.jobs)
     command = [sys.executable, str(ROOT / "scripts" / "train.py"), f"experiment=multi30k_en_{options.target}_best"]
+    if options.seed != 1:
+        command.append(f"name=multi30k_en_{options.target}_best-{options.seed}")
     command += [f"corpus.folder={folder}", f"corpus.synthetic=[{','.join(map(str, made))}]", f"seed={options.seed}"]
     sys.exit(subprocess.run([*command, *options.overrides]).returncode)
 

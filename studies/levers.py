@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from dragoman.files import write_json
 from dragoman.text.lines import read_lines
 from study import (
     RESULTS,
@@ -71,6 +72,7 @@ LEVERS: Levers = {
         "+callbacks.ema.decay=0.998",
     ),
 }
+TAUGHT = ("self-distillation", "back-translation")
 SAMPLED = ("search=sample", "filter.min_log_probability=-3")
 TAGS = "tokenizer.symbols=['<2de>','<2fr>','<2en>']"
 
@@ -107,10 +109,9 @@ def taught(data: Path, folder: Path, teacher: Job, reverse: Job) -> Levers:
     own, back = folder / "own.tsv", folder / "back.tsv"
     synthesise(teacher, text_file(data, "train", "en"), own, "as=distillation")
     synthesise(reverse, text_file(data, "train", "de"), back, "as=back_translation", "tag=<bt>", *SAMPLED)
-    return {
-        "self-distillation": ("corpus=synthetic", f"corpus.synthetic={own}"),
-        "back-translation": ("corpus=synthetic", f"corpus.synthetic={back}", "tokenizer.symbols=['<bt>']"),
-    }
+    by_own = ("corpus=synthetic", f"corpus.synthetic={own}")
+    by_reverse = ("corpus=synthetic", f"corpus.synthetic={back}", "tokenizer.symbols=['<bt>']")
+    return dict(zip(TAUGHT, (by_own, by_reverse), strict=True))
 
 
 def recorded(steps: int) -> Bleu:
@@ -140,7 +141,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000, help="of each run")
     parser.add_argument("--overrides", nargs="*", default=[], help="of all runs: trainer=gpu, say")
     options = arguments(str(__doc__), parser, seeds=[1])
-    folder, made, bleu = options.folder.resolve(), RUNS / "levers" / "made", recorded(options.steps)
+    folder, bleu = options.folder.resolve(), recorded(options.steps)
+    study = f"levers/{options.steps}"
+    made = RUNS / study / "made"
     shared = ("experiment=multi30k_en_de", f"corpus.folder={folder}", "corpus.test=val", f"max_steps={options.steps}")
     shared += ("validate_every=500", "validation.sentences=200", *options.overrides)
 
@@ -149,10 +152,10 @@ def main() -> None:
 
     def keep(job: Job) -> None:
         bleu.setdefault(job.label, {})[str(job.seed)] = test_bleu(job)
-        RECORD.write_text(json.dumps(data(), ensure_ascii=False, indent=1) + "\n", "utf-8")
+        write_json(RECORD, data())
 
     def jobs(levers: Levers) -> list[Job]:
-        return jobs_of("levers", levers, options.seeds, *shared)
+        return jobs_of(study, levers, options.seeds, *shared)
 
     def train(levers: Levers) -> None:
         unknown = [job for job in jobs(levers) if str(job.seed) not in bleu.get(job.label, {})]
@@ -164,7 +167,7 @@ def main() -> None:
         "joint with German to English": joint(folder, made / "reverse", languages[::2]),
     }
     train({RECIPE: (), **LEVERS, **joined})
-    if not {"self-distillation", "back-translation"} <= bleu.keys():
+    if not all(str(seed) in bleu.get(label, {}) for label in TAUGHT for seed in options.seeds):
         teachers = jobs({RECIPE: (), REVERSE: ("corpus.source_language=de", "corpus.target_language=en")})
         train_all(teachers, options.jobs, keep)
         train(taught(folder, made, *teachers[:2]))

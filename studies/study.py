@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 import torch
@@ -70,13 +71,16 @@ def arguments(
 
 
 def train_all(jobs: Sequence[Job], at_once: int, finished: Callable[[Job], None] = lambda job: None) -> None:
-    """Train every run to its end and tell `finished`; one that fails stops the study when the others are done."""
+    """Train every run to its end and tell `finished`; one that fails stops the study when the others are done.
+
+    Of a run that is there `scripts/train.py` says whether it is finished, goes on, or is another one.
+    """
 
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # for `studies.ema`
 
+    one_at_a_time = Lock()
+
     def train(job: Job) -> bool:
-        if (job.folder / "scores.json").exists():
-            return True
         job.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, str(ROOT / "scripts" / "train.py"), f"name={job.label}", f"run_dir={job.folder}"]
         command += [f"seed={job.seed}", *job.overrides]
@@ -84,15 +88,13 @@ def train_all(jobs: Sequence[Job], at_once: int, finished: Callable[[Job], None]
         with open(job.folder / "train.log", "a", encoding="utf-8") as log:
             status = subprocess.run(command, env=variables, stdout=log, stderr=log).returncode
         print(f"{job.label}, seed {job.seed}: {'done' if status == 0 else f'FAILED, see {log.name}'}", file=sys.stderr)
+        if status == 0:
+            with one_at_a_time:
+                finished(job)
         return status == 0
 
-    failed = []
     with ThreadPoolExecutor(at_once) as pool:
-        for job, trained_well in zip(jobs, pool.map(train, jobs), strict=True):
-            if trained_well:
-                finished(job)
-            else:
-                failed.append(job.label)
+        failed = [job.label for job, done in zip(jobs, pool.map(train, jobs), strict=True) if not done]
     if failed:
         sys.exit(f"These runs failed: {', '.join(failed)}.")
 

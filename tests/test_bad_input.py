@@ -94,6 +94,12 @@ SETTINGS = {
     "callbacks.checkpoints.choose=worst": r"`choose` \(worst\) best or last",
     "callbacks.progress.every=0": r"`every` \(0\) must be at least 1",
     "callbacks=early_stopping callbacks.early_stopping.monitor=blue": r"`monitor` \(blue\) must be one of bleu",
+    "~seed": "There must be a `seed`",
+    "validation=null": "There must be a `validation.sentences`",
+    "model.max_length=null": "`model.max_length` is None, but must be a whole number",
+    "validation.search=null": "`validation.search` must be a search",
+    "optimizer.betas=3": "optimizer or schedule: ",
+    "trainer.devices=some": "trainer: ",
     "label_smoothing=2": "`label_smoothing` is 2, but must be a number, between 0 and 1",
     "label_smoothing=-0.1": "`label_smoothing` is -0.1",
     "label_smoothing=some": "`label_smoothing` is 'some'",
@@ -254,6 +260,18 @@ def test_a_translation_that_cannot_be_is_refused(trained: Runs, case: str) -> No
     assert re.search(message, said), said
 
 
+def test_streams_that_are_closed_are_no_bug_of_ours(trained: Runs) -> None:
+    Path("good.txt").write_text("The hen.\n")
+    command = f"{sys.executable} {SCRIPTS / 'translate.py'} run={trained.first}"
+    for end, status, message in (
+        (" source=good.txt target=out.txt >&-", 0, ""),
+        (" <&-", 1, "Standard input is closed: give `text=` or `source=`.\n"),
+    ):
+        found = subprocess.run(["bash", "-c", command + end], env=environment(), capture_output=True, text=True)
+        assert (found.returncode, found.stderr) == (status, message)
+    assert Path("out.txt").read_text().count("\n") == 1
+
+
 def test_lines_before_a_damaged_one_are_not_lost_on_standard_input(trained: Runs) -> None:
     answer = call("translate", f"run={trained.first}", "chunk=1", given=b"The hen.\n\xff\n")
     assert answer.status == 1
@@ -270,6 +288,8 @@ EVALUATIONS: dict[str, tuple[list[str], str]] = {
     "output is a file": (["source=a.en", "reference=a.fr", "output=a.fr"], "a.fr"),
     "output below a file": (["source=a.en", "reference=a.fr", "output=a.fr/x"], "a.fr/x"),
     "batch_tokens": (["source=a.en", "reference=a.fr", "batch_tokens=-5"], "`batch_tokens` .-5. must be at least 1"),
+    "precision": (["source=a.en", "reference=a.fr", "precision=int4"], "`precision` .int4. must be one of fp32"),
+    "ensemble": (["run=[RUN,RUN]"], "Give `output=`: the scores of an ensemble belong into no run's folder"),
 }  # fmt: skip
 
 
@@ -278,7 +298,7 @@ def test_an_evaluation_that_cannot_be_is_refused(hurt: Path, case: str) -> None:
     for name, text in {"a.en": "The hen.\n", "a.fr": "La poule.\n", "longer.fr": "La\nLe\n", "empty.en": ""}.items():
         Path(name).write_text(text)
     arguments, message = EVALUATIONS[case]
-    said = refused("evaluate", f"run={hurt}", *arguments)
+    said = refused("evaluate", f"run={hurt}", *(argument.replace("RUN", str(hurt)) for argument in arguments))
     assert re.search(message, said), said
 
 

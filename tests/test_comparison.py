@@ -113,10 +113,14 @@ def change_line(name: str) -> Callable[[Path], None]:
     return change
 
 
-def lengthen(folder: Path) -> None:
-    for name in (SOURCE, HYPOTHESES, REFERENCE):
+def lengthen(folder: Path, *names: str) -> None:
+    for name in names or (SOURCE, HYPOTHESES, REFERENCE):
         with (folder / name).open("a", encoding="utf-8") as file:
             file.write("one more\n")
+
+
+def lengthen_source(folder: Path) -> None:
+    lengthen(folder, SOURCE)
 
 
 def sign_otherwise(folder: Path) -> None:
@@ -132,6 +136,7 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     "source": (change_line(SOURCE), "bad/source.txt differs from first/source.txt in line 7: only scores on one test"),
     "reference": (change_line(REFERENCE), "bad/reference.txt differs from first/reference.txt in line 7: only scores"),
     "length": (lengthen, "bad/source.txt differs from first/source.txt in line 57: only scores on one test set can be"),
+    "source alone": (lengthen_source, "has 57 lines"),
     "hypotheses": (change_line(HYPOTHESES), "bad/scores.json says BLEU "),
     "signature": (sign_otherwise, "bad/scores.json: BLEU has the signature nrefs:1|bs:1000|seed:12345|case:mixed|"),
     "no scores": (lose(SCORES), "bad holds no scores.json: give the folder of a finished run, or evaluate it first."),

@@ -277,6 +277,8 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
         assert not folder.exists()
         assert ours.exists()
         assert below.exists(), "another run's"
+        assert (tmp_path / ".lock").exists()
+    assert not (tmp_path / ".lock").exists()
     check_alone_in(tmp_path / "new")
     assert not (tmp_path / "new").exists()
 

@@ -108,6 +108,7 @@ def test_cleaning_keeps_the_parts_apart():
         ({"weights": {"a": 0}}, r"corpus\.weights\.a is 0, but must be a number above 0"),
         ({"weights": {"a": "many"}}, r"corpus\.weights\.a is 'many'"),
         ({"temperature": 0}, r"corpus\.temperature is 0"),
+        ({"temperature": 0.01}, r"corpus\.temperature is 0.01, but must be at least 0.1"),
         ({"temperature": "hot"}, r"corpus\.temperature"),
         ({"corpora": {}}, r"corpus\.corpora must name one corpus or more"),
         ({"corpora": {"a": {"train": "x"}}}, r"corpus\.corpora must name"),

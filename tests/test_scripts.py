@@ -58,7 +58,7 @@ def names(folder: Path) -> set[str]:
 # --- Training ---
 
 KEPT = {
-    ".lock", "provenance.json",
+    "provenance.json",
     "config.yaml", "tokenizer.model", "best.ckpt", "last.ckpt", "last-previous.ckpt", "weights", "metrics.csv",
     "source.txt", "hypotheses.txt", "reference.txt", "scores.json",
 }  # fmt: skip

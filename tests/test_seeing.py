@@ -258,6 +258,13 @@ BAD = {
     ("contrast",): "Only the pocket corpus, from en to fr, has contrastive sets of its own: give a file by `pairs=`",
     ("contrast", "pairs=two.tsv"): "two.tsv, line 2 has 3 fields, but must have 4",
     ("contrast", "pairs=empty.tsv"): "empty.tsv is empty",
+    ("contrast", "pairs=two.tsv", "batch_tokens=some"): r"`batch_tokens` \(some\) must be at least 1",
+    ("contrast", "size=0"): r"`size` \(0\) must be at least 1",
+    ("contrast", "run=[a,b]"): "`run` must be one run folder: an ensemble cannot be tested so",
+    ("score", "source=x", "reference=y", "run=[a,b]"): "`run` must be one run folder: an ensemble cannot be asked for",
+    ("score", "source=x", "reference=y", "batch_tokens=-5"): r"`batch_tokens` \(-5\) must be at least 1",
+    ("attend", "text=A", "run=[a,b]"): "`run` must be one run folder: an ensemble cannot be drawn",
+    ("attend", "text=A", f"translation={'x ' * 3000}"): "tokens, but the model holds 1024 at most",
     ("score", "source=two.tsv", "reference=empty.tsv"): "two.tsv has 2 lines and empty.tsv has 0, but line n",
 }
 

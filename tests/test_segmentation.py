@@ -97,6 +97,14 @@ def test_a_merge_is_left_out_as_often_as_provilkov_says():
 
 
 @pytest.mark.parametrize("model_type", KINDS)
+def test_what_is_too_long_for_a_word_is_cut_as_ever(model_type):
+    """At once: its merges would take time with the square of its length."""
+    tokenizer = trained(model_type)
+    long = "".join(LINES[0].split()) * 4000
+    assert Segmentation(tokenizer, 0.1).sample_all([long], 3) == [tokenizer.encode(long)]
+
+
+@pytest.mark.parametrize("model_type", KINDS)
 def test_symbols_stay_whole(model_type):
     tokenizer = trained(model_type)
     [symbol] = tokenizer.encode("<2de>")[-1:]

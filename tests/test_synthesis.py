@@ -3,6 +3,8 @@
 import gzip
 import json
 import lzma
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -22,7 +24,7 @@ from dragoman.text.corpus import Tsv
 from dragoman.text.lines import read_lines
 from dragoman.text.synthetic import Synthetic
 from dragoman.translator import Translation, Translator, join
-from scripts_for_tests import Answer, call, done, finish, lines, start, tree
+from scripts_for_tests import Answer, call, done, environment, finish, lines, start, tree
 from training_for_tests import compose
 
 EVERYTHING = ["filter.min_log_probability=null", "filter.max_ratio=null", "filter.max_repeats=null"]
@@ -318,6 +320,34 @@ def test_a_part_that_was_lost_is_said(trained, mono):
         synthesise(trained, *GREEDY, "output=out.tsv", "chunk=6")
     Path("out.tsv.partial").write_bytes(b"")
     assert "out.tsv.partial has lost a part" in synthesise(trained, *GREEDY, "output=out.tsv", "chunk=6").err
+
+
+HOLD = """
+import sys, pathlib
+from dragoman.files import locked
+with locked(pathlib.Path(".out.tsv.lock"), ""):
+    print(flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_two_processes_do_not_write_one_table(trained, mono):
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", HOLD], env=environment(), **pipes) as other:
+        other.stdout.readline()
+        assert "Another process writes out.tsv" in synthesise(trained, *GREEDY, "output=out.tsv").err
+        other.communicate()
+    done(synthesise(trained, *GREEDY, "output=out.tsv"))
+    assert folder_holds("out.tsv", "out.tsv.rejected", "out.tsv.json")
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [("filter=null", "`filter` must stay"), ("filter.max_repeats=5000000000", "`max_repeats` (5000000000) must be")],
+)
+def test_a_filter_that_cannot_be_is_refused_before_anything_is_written(trained, mono, setting, message):
+    assert message in synthesise(trained, "output=out.tsv", setting).err
+    assert folder_holds()
 
 
 def test_the_student_is_trained_on_the_table_and_judged_on_real_text():

@@ -94,8 +94,34 @@ def test_batches_share_the_threads_and_keep_their_order(four_threads: None) -> N
         return number, torch.get_num_threads()
 
     numbers = list(range(3 * batching.MOST))
-    assert batching.side_by_side(make, numbers, torch.device("cpu")) == [(number, 1) for number in numbers]
+    assert batching.side_by_side(make, numbers, torch.device("cpu"), torch.get_num_threads()) == [
+        (number, 1) for number in numbers
+    ]
     assert torch.get_num_threads() == 4
+
+
+def test_a_thread_that_begins_beside_workers_has_all_threads_again(four_threads: None) -> None:
+    """What a worker sets is also what other threads begin with."""
+    inside, leave = threading.Barrier(2), threading.Event()
+
+    def hold(number: int) -> int:
+        if number == 0:
+            inside.wait(60)
+            leave.wait(60)
+        return number
+
+    def count(batches: int) -> int:
+        batching.side_by_side(int, range(batches), torch.device("cpu"), 4)
+        return torch.get_num_threads()
+
+    with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(2) as later:
+        busy = first.submit(batching.side_by_side, hold, range(2), torch.device("cpu"), 4)
+        inside.wait(60)
+        assert list(later.map(count, (1, 3))) == [4, 4]
+        leave.set()
+        assert busy.result() == [0, 1]
+    with ThreadPoolExecutor(1) as new:
+        assert new.submit(torch.get_num_threads).result() == 4
 
 
 def test_what_one_batch_fails_with_is_raised(four_threads: None) -> None:
@@ -105,7 +131,7 @@ def test_what_one_batch_fails_with_is_raised(four_threads: None) -> None:
         return number
 
     with pytest.raises(InputError, match="five"):
-        batching.side_by_side(fail, range(9), torch.device("cpu"))
+        batching.side_by_side(fail, range(9), torch.device("cpu"), torch.get_num_threads())
     assert torch.get_num_threads() == 4
 
 

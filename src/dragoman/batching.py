@@ -22,13 +22,15 @@ def in_batches(lengths: list[int], batch_tokens: int) -> Iterator[list[int]]:
         start += count
 
 
-def side_by_side(make: Callable[[Item], Made], batches: Sequence[Item], device: torch.device) -> list[Made]:
-    """What `make` makes of each batch, in their order.
+def side_by_side(
+    make: Callable[[Item], Made], batches: Sequence[Item], device: torch.device, threads: int
+) -> list[Made]:
+    """What `make` makes of each batch, in their order, on so many of torch's threads.
 
     The steps of a search are many and small: on a CPU several batches, each on its share of torch's threads, are sooner
     done than one after the other on all of them.
     """
-    threads = torch.get_num_threads()
+    torch.set_num_threads(threads)  # not asked for: this thread may have begun while workers of another were at work
     workers = min(MOST, threads, len(batches))
     if workers < 2 or device.type != "cpu":
         return [make(batch) for batch in batches]

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+from dragoman.errors import InputError
 from dragoman.text.lines import decode_lines, read_lines
 from dragoman.translator import Translation
 
@@ -12,7 +13,7 @@ Item = TypeVar("Item")
 
 def at_prompt(text: str | None, source: str | None) -> bool:
     """Whether the lines are typed at a prompt, one at a time."""
-    return text is None and source is None and sys.stdin.isatty()
+    return text is None and source is None and sys.stdin is not None and sys.stdin.isatty()
 
 
 def input_lines(text: str | None, source: str | None) -> Iterator[str]:
@@ -21,6 +22,8 @@ def input_lines(text: str | None, source: str | None) -> Iterator[str]:
         return iter([text])
     if source is not None:
         return read_lines(source)
+    if sys.stdin is None:
+        raise InputError("Standard input is closed: give `text=` or `source=`.")
     return prompted() if at_prompt(text, source) else decode_lines(sys.stdin.buffer, "standard input")
 
 

@@ -77,16 +77,29 @@ def alone_in(folder: Path) -> Iterator[None]:
 
     InputError if another is there. Sweeps away what processes left half-written that were killed in it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as lock:
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # of this process alone: not of what it forks
-        except (BlockingIOError, PermissionError) as error:
-            raise InputError(f"Another process trains in {folder}: let it end, or choose another `name=`.") from error
-        except OSError:  # no locks here
-            pass
+    with locked(folder / ".lock", f"Another process trains in {folder}: let it end, or choose another `name=`."):
         sweep(folder)
         yield
+
+
+@contextmanager
+def locked(path: Path, refusal: str) -> Iterator[None]:
+    """While it lasts this process alone holds that file, which is there as long; InputError if another one does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as lock:
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # of this process alone: not of what it forks
+            mine = path.exists() and os.path.samestat(os.fstat(lock.fileno()), path.stat())
+        except (BlockingIOError, PermissionError) as error:
+            raise InputError(refusal) from error
+        except OSError:  # no locks here
+            mine = True
+        if not mine:  # removed by its last holder after it was opened here
+            raise InputError(refusal)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def sweep(folder: Path) -> None:

@@ -56,8 +56,8 @@ class Translator:
     Lines are sorted by length, cut into batches of at most `batch_tokens` source tokens, padding included, and come
     back in their own order. A line without words becomes an empty line; one that is longer than `search.max_source`
     tokens is cut at sentence ends, translated in pieces and rejoined, with a warning. On a CPU several batches are
-    translated at once, each on its share of torch's threads. Several threads may share a translator, and so may a
-    process that is forked, which computes on one thread.
+    translated at once, each on its share of the threads that torch has when the translator is made. Several threads may
+    share a translator, and so may a process that is forked, which computes on one thread.
     """
 
     def __init__(
@@ -82,6 +82,7 @@ class Translator:
         self.batch_tokens = batch_tokens
         self.aligned = aligned
         self.process = os.getpid()
+        self.threads = torch.get_num_threads()
 
     @classmethod
     def load(
@@ -142,14 +143,15 @@ class Translator:
             yield from self._translate_chunk(numbered)
 
     def _translate_chunk(self, numbered: list[tuple[int, str]]) -> list[list[Translation]]:
-        if os.getpid() != self.process:
-            torch.set_num_threads(1)  # of a process that is forked only one thread goes on, and OpenMP waits for all
+        # Of a process that is forked only one thread goes on, and OpenMP waits for all.
+        threads = self.threads if os.getpid() == self.process else 1
         pieces = [piece for number, line in numbered for piece in self._cut(number, line)]
         parts: dict[int, list[list[Translation]]] = {number: [] for number, _ in numbered}
         translated: list[list[Translation]] = [[] for _ in pieces]
         batches = list(in_batches([len(piece.ids) + 1 for piece in pieces], self.batch_tokens))
         chosen = [[pieces[index] for index in batch] for batch in batches]
-        for batch, found in zip(batches, side_by_side(self._translate_batch, chosen, self.model.device), strict=True):
+        made = side_by_side(self._translate_batch, chosen, self.model.device, threads)
+        for batch, found in zip(batches, made, strict=True):
             for index, best in zip(batch, found, strict=True):
                 translated[index] = best
         for piece, best in zip(pieces, translated, strict=True):

@@ -123,3 +123,11 @@ def test_what_cannot_be_is_refused_by_a_sentence():
             RDrop(weight=weight, positions=5)
     with pytest.raises(ValueError, match="`positions`"):
         RDrop(weight=1.0, positions=0)
+
+
+@pytest.mark.parametrize("where", ["dropout", "feed_forward_dropout", "attention_dropout", "nowhere"])
+def test_that_no_dropout_makes_it_useless_is_told_where_there_is_none(where, caplog):
+    none = {"dropout": 0.0, "feed_forward_dropout": 0.0, "attention_dropout": 0.0}
+    model = transformer(**none | ({} if where == "nowhere" else {where: 0.3}))
+    RDrop(weight=5.0, positions=5).check(model, spread=False)
+    assert bool(caplog.messages) == (where == "nowhere")

@@ -104,6 +104,17 @@ def test_the_same_text_is_encoded_once_and_only_once():
     assert 0 < len(usable(longer_allowed, 10)) < len(usable(fresh, 100)) == 50
 
 
+@pytest.mark.parametrize("damage", [lambda bytes: b"", lambda bytes: bytes[:20], lambda bytes: bytes[:-8]])
+def test_lengths_that_were_half_written_are_written_anew(cache: Path, damage):
+    sides, text = (CountingTokenizer("a"), CountingTokenizer("b", shift=9)), random_text(50)
+    lengths = counted(text, *sides)[0].lengths_N2.tolist()
+    [path] = cache.rglob("*.lengths.npy")
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    assert counted(text, *sides)[0].lengths_N2.tolist() == lengths
+    assert path.read_bytes() == whole
+
+
 def test_several_processes_encode_what_one_does(monkeypatch):
     sides = [SentencePiece(**BPE).train(WORDS * 20, []).source, CountingTokenizer("b")]
     text = text_of([(" ".join(WORDS[n % 7 :]), f"{n} x") for n in range(53)])

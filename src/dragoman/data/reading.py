@@ -136,7 +136,9 @@ def draws_of(text: Text, proportions: Proportions, seed: int) -> Draws:
 
 
 def tell(lengths_N2: np.ndarray, batches: list[np.ndarray], parts: float | None) -> None:
-    """What an epoch of so many parts like this one is, if that is known, and what padding costs."""
+    """What an epoch of so many parts like this one is, if that is known, and what padding costs; nothing of nothing."""
+    if not batches:
+        return
     count = f"{'about ' if (parts or 0) > 1 else ''}{round(len(batches) * max(1.0, parts or 0)):,}"
     log.info(
         "%sbatches of %d sentences on average; %.1f %% of their tokens are useful, the rest padding",

@@ -83,14 +83,24 @@ def lengths_of(dataset: Dataset, path: Path) -> np.ndarray:
 
     Written as a file and not through memory: a full disk is then an error and not the end of the process.
     """
-    if not path.exists():
+    kept = readable(path)
+    if kept is None or kept.shape != (len(dataset), len(SIDES)):
         with replacing(path) as temporary, temporary.open("wb") as file:
             shape = {"descr": "<i4", "fortran_order": False, "shape": (len(dataset), len(SIDES))}
             np.lib.format.write_array_header_1_0(file, shape)
             for table in dataset.iter(PORTION):
                 sides = [pa.compute.list_value_length(table[side]).to_numpy() for side in SIDES]
                 file.write((np.stack(sides, axis=1) + 1).astype("<i4").tobytes())
-    return np.load(path, mmap_mode="r")
+        kept = np.load(path, mmap_mode="r")
+    return kept
+
+
+def readable(path: Path) -> np.ndarray | None:
+    """The array of a file; None where there is none, or where the end of a machine has left half of one."""
+    try:
+        return np.load(path, mmap_mode="r")
+    except (FileNotFoundError, ValueError, EOFError):
+        return None
 
 
 def report(name: str, lengths_N2: np.ndarray, max_length: int) -> None:

@@ -142,6 +142,7 @@ def read_scored(folder: Path) -> Scored:
         [line.rstrip() for line in read_lines(folder / name)] for name in (SOURCE, HYPOTHESES, REFERENCE)
     )
     check_lengths(hypotheses, reference)
+    check_lengths(source, reference)
     return Scored(folder, known, source, hypotheses, reference)
 
 

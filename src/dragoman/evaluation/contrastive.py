@@ -12,11 +12,11 @@ from dragoman.errors import InputError
 from dragoman.evaluation.forced import log_probabilities
 from dragoman.files import write_json
 from dragoman.models import Seq2Seq
-from dragoman.run import Run
+from dragoman.run import Run, one_run
 from dragoman.text.lines import read_lines
 from dragoman.text.pocket import Contrast, contrasts
 from dragoman.text.tokenizer import Tokenizers
-from dragoman.translator import find_device
+from dragoman.translator import check_positive, find_device
 
 RESULT = "contrastive.json"
 
@@ -41,7 +41,9 @@ def contrast_run(
     run: str, *, pairs: str | None, size: int, output: Path | None, device: str, batch_tokens: int
 ) -> list[Accuracy]:
     """Test a run on a file, or on `size` contrasts of its own corpus; contrastive.json goes to `output` or the run."""
-    opened = Run(run)
+    check_positive("batch_tokens", batch_tokens)
+    check_positive("size", size)
+    opened = Run(one_run(run, "tested so"))
     items = list(read_contrasts(pairs)) if pairs is not None else own_contrasts(opened.corpus(), size)
     if not items:
         raise InputError(f"{pairs} is empty: there is nothing to test.")
@@ -66,8 +68,6 @@ def own_contrasts(corpus: Any, size: int) -> list[Contrast]:
         raise InputError(
             "Only the pocket corpus, from en to fr, has contrastive sets of its own: give a file by `pairs=`."
         )
-    if size < 1:
-        raise InputError(f"`size` is {size}, but must be at least 1.")
     return contrasts(size=size, seed=corpus.seed)
 
 

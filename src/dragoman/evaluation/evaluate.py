@@ -35,9 +35,12 @@ def evaluate_run(
 
     The scores of all, and by the length of the source; with a language `moses`, `moses_bleu` too. Writes into `output`;
     by default the run folder for its own test set, else a folder in it with the source's name. InputError for what
-    cannot be read or scored, and where other scores are already in that folder.
+    cannot be read or scored, where other scores are already in that folder, and for an ensemble without `output`.
     """
-    folder = Path(run if isinstance(run, str) else run[0])
+    folders = [run] if isinstance(run, str) else list(run)
+    if len(folders) > 1 and output is None:
+        raise InputError("Give `output=`: the scores of an ensemble belong into no run's folder.")
+    folder = Path(folders[0])
     first = opened(folder)
     chosen = build_search(search) if search else None
     translator = Translator.load(run, search=chosen, device=device, precision=precision, batch_tokens=batch_tokens)

@@ -12,15 +12,16 @@ from dragoman.data.batch import collate
 from dragoman.errors import InputError
 from dragoman.ids import PAD
 from dragoman.models import Seq2Seq
-from dragoman.run import Run
+from dragoman.run import Run, one_run
 from dragoman.text.lines import read_parallel
 from dragoman.text.tokenizer import Tokenizers
-from dragoman.translator import find_device
+from dragoman.translator import check_positive, find_device
 
 
 def score_files(run: str, *, source: str, reference: str, device: str, batch_tokens: int) -> list[float]:
     """The log-probability of every line of `reference` as the translation of that line of `source`."""
-    opened = Run(run)
+    check_positive("batch_tokens", batch_tokens)
+    opened = Run(one_run(run, "asked for probabilities"))
     tokenizers, model = opened.tokenizers(), opened.model().to(find_device(device))
     return log_probabilities(model, tokenizers, list(read_parallel(source, reference)), batch_tokens=batch_tokens)
 

@@ -17,6 +17,7 @@ from dragoman.data.batch import collate
 from dragoman.errors import InputError
 from dragoman.files import write_atomically
 from dragoman.models import Seq2Seq
+from dragoman.run import one_run
 from dragoman.text.tokenizer import Tokenizer, Tokenizers
 from dragoman.translator import Translator, check_switch
 
@@ -173,10 +174,17 @@ def attend(
     check_switch("words", whole_words)
     if not text.strip():
         raise InputError("`text` is empty: give a sentence to attend to.")
-    translator = Translator.load(run, device="cpu")
+    translator = Translator.load(one_run(run, "drawn"), device="cpu")
+    if not isinstance(translator.model, Seq2Seq):
+        raise InputError(f"{run} is exported, and keeps its attention weights to itself: use a run.")
     if len(translator.tokenizers.source.encode(text)) >= translator.search.max_source:
         raise InputError(f"`text` is longer than `search.max_source` ({translator.search.max_source} tokens).")
     target = translator([text])[0] if translation is None else translation
+    length = len(translator.tokenizers.target.encode(target)) + 1
+    if length > translator.model.max_length:
+        raise InputError(
+            f"`translation` has {length} tokens, but the model holds {translator.model.max_length} at most."
+        )
     found = attention_maps(translator.model, translator.tokenizers, text, target, whole_words=whole_words)
     for name, (queries, keys, weights_LHTS) in found.items():
         if place in ("all", name):

@@ -10,7 +10,7 @@ from dragoman.evaluation.evaluate import one_line, pairs_to_score
 from dragoman.export.compare import Contestant, Row, compared
 from dragoman.exported import CTRANSLATE2, HUGGINGFACE, WEIGHTS, beam_settings, digest, write_card
 from dragoman.files import new_folder, write_json
-from dragoman.run import Run, build_search, target_language
+from dragoman.run import Run, build_search, one_run, target_language
 from dragoman.translator import Translator, check_positive, find_device
 
 REPORT = "export.json"
@@ -35,8 +35,7 @@ def export_run(
     `search` is what both translate with and what the exported folder keeps; None: the run's own. `sentences`: only so
     many of the test set. InputError, before anything is written, for what the format cannot express.
     """
-    if not isinstance(run, str):
-        raise InputError("`run` must be one run folder: an ensemble cannot be exported.")
+    run = one_run(run, "exported")
     if to not in WRITERS:
         raise InputError(f"`to` ({to}) must be {' or '.join(WRITERS)}.")
     if sentences is not None:

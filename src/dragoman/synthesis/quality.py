@@ -15,12 +15,13 @@ class Filter:
     """
 
     WIDEST = 20
+    MOST = 1000  # repeats that a pattern counts
 
     def __init__(self, *, min_log_probability: float | None, max_ratio: float | None, max_repeats: int | None) -> None:
         if max_ratio is not None and max_ratio < 1:
             raise ValueError(f"`max_ratio` ({max_ratio}) must be at least 1.")
-        if max_repeats is not None and max_repeats < 1:
-            raise ValueError(f"`max_repeats` ({max_repeats}) must be at least 1.")
+        if max_repeats is not None and not 1 <= max_repeats <= self.MOST:
+            raise ValueError(f"`max_repeats` ({max_repeats}) must be at least 1 and at most {self.MOST}.")
         self.min_log_probability = min_log_probability
         self.max_ratio = max_ratio
         self.loop = re.compile(rf"(.{{1,{self.WIDEST}}}?)\1{{{max_repeats}}}") if max_repeats else None

@@ -11,6 +11,7 @@ from dragoman.build import build
 from dragoman.console import watched
 from dragoman.errors import InputError
 from dragoman.exported import digest, opened
+from dragoman.files import locked
 from dragoman.run import build_search
 from dragoman.synthesis.output import Output, Record
 from dragoman.synthesis.quality import Filter, mean_log_probability
@@ -55,7 +56,9 @@ def synthesise(
     """
     check_positive("chunk", chunk)
     check_choices(made_as, tag)
-    bar: Filter = build(quality, path="filter")
+    bar = build(quality, path="filter")
+    if not isinstance(bar, Filter):
+        raise InputError("`filter` must stay; `filter.KEY=null` lifts one of its bounds.")
     chosen = build_search(search) if search else None
     translator = Translator.load(run, search=chosen, device=device, precision=precision, batch_tokens=batch_tokens)
     folders = [run] if isinstance(run, str) else list(run)
@@ -68,24 +71,25 @@ def synthesise(
         "precision": precision,
         "search": search or opened(folders[0]).config["search"],
     }
-    out = Output(output, settings)
-    if out.record.finished:
-        log.info("%s is finished", output)
+    other = f"Another process writes {output}: let it end, or choose another `output`."
+    with locked(output.with_name(f".{output.name}.lock"), other):
+        out = Output(output, settings)
+        if out.record.finished:
+            log.info("%s is finished", output)
+            return out.record
+        total = sum(1 for _ in read_lines(source))  # a line that cannot be read is told before hours are spent
+        if not total:
+            raise InputError(f"{source} is empty: there is nothing to translate.")
+        done = out.record.lines
+        if done:
+            log.info("going on behind line %s of %s", f"{done:,}", f"{total:,}")
+        out.begin()
+        left = islice(read_lines(source), done, None)
+        judged = watched(judge(translator, bar, left, done, chunk), "translating", total - done)
+        while portion := list(islice(judged, chunk)):
+            write(out, portion, made_as, tag)
+        out.finish()
         return out.record
-    total = sum(1 for _ in read_lines(source))  # a line that cannot be read is told before hours are spent
-    if not total:
-        raise InputError(f"{source} is empty: there is nothing to translate.")
-    done = out.record.lines
-    if done:
-        log.info("going on behind line %s of %s", f"{done:,}", f"{total:,}")
-    out.begin()
-    judged = watched(
-        judge(translator, bar, islice(read_lines(source), done, None), done, chunk), "translating", total - done
-    )
-    while portion := list(islice(judged, chunk)):
-        write(out, portion, made_as, tag)
-    out.finish()
-    return out.record
 
 
 def check_choices(made_as: str, tag: str | None) -> None:

@@ -13,6 +13,7 @@ from dragoman.text.hashes import cache_folder, fingerprint_of
 from dragoman.text.splits import Proportions, SplitName
 from dragoman.text.store import FEATURES, quiet, unusable_cache
 
+COLDEST = 0.1  # temperature: below it sizes to the power of its inverse are no numbers any more
 JOINED = Features({**FEATURES, "part": Value("int32")})
 
 
@@ -40,8 +41,8 @@ class Mix(Corpus):
         for name, weight in self.weights.items():
             if type(weight) not in (int, float) or not weight > 0:
                 raise InputError(f"corpus.weights.{name} is {weight!r}, but must be a number above 0.")
-        if not self.temperature > 0:
-            raise InputError(f"corpus.temperature is {self.temperature}, but must be above 0.")
+        if not self.temperature >= COLDEST:
+            raise InputError(f"corpus.temperature is {self.temperature}, but must be at least {COLDEST}.")
 
     def given(self, name: SplitName) -> bool:
         return any(corpus.given(name) for corpus in self.corpora.values())

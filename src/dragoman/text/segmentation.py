@@ -18,6 +18,7 @@ from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[att
 from dragoman.text.tokenizer import Tokenizer
 
 VARIANTS = 64  # of each word: drawn once, then drawn from
+LONGEST_WORD = 500  # letters: what is longer is none, and its merges take time with the square of its length
 KEPT = 1 << 18  # segmentations in memory
 WORD = re.compile("▁?[^▁]*")
 Piece = ModelProto.SentencePiece
@@ -28,7 +29,7 @@ class Segmentation:
 
     Unigram: with probability ∝ P(segmentation)^`alpha` (Kudo 2018, section 3.1). BPE: at each step each merge is left
     out with probability `alpha` (BPE-dropout: Provilkov et al. 2020, algorithm 1). A word that holds a symbol of the
-    user's or a character that is no piece is cut as ever.
+    user's or a character that is no piece, or is longer than any, is cut as ever.
     """
 
     def __init__(self, tokenizer: Tokenizer, alpha: float) -> None:
@@ -54,7 +55,11 @@ class Segmentation:
 
     def _variant(self, word: str, number: int) -> list[int]:
         """A function of its arguments: the generator is seeded by them."""
-        if any(symbol in word for symbol in self.symbols) or not all(letter in self.ids for letter in word):
+        if (
+            len(word) > LONGEST_WORD
+            or any(symbol in word for symbol in self.symbols)
+            or not all(letter in self.ids for letter in word)
+        ):
             return self.tokenizer.encode(word.removeprefix("▁"))
         return [self.ids[piece] for piece in self.cut(word, Random(f"{number} {word}"))]
 

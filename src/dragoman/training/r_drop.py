@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from dragoman.attention.base import at_least_fp32
+from dragoman.attention.base import Attention, at_least_fp32
 from dragoman.data.batch import Batch
 from dragoman.errors import InputError
 from dragoman.ids import PAD
@@ -45,7 +45,11 @@ class RDrop(Loss):
                 "loss=r_drop in portions needs the whole last projection in each process: with trainer=fsdp set"
                 " loss.positions=null."
             )
-        if not any(isinstance(part, Dropout) and part.threshold for part in model.modules()):
+        drops = (
+            part.threshold if isinstance(part, Dropout) else isinstance(part, Attention) and part.dropout
+            for part in model.modules()
+        )
+        if not any(drops):
             log.warning("loss=r_drop takes twice the time and changes nothing: the model has no dropout")
 
     def forward(self, model: Seq2Seq, batch: Batch, label_smoothing: float) -> Tensor:

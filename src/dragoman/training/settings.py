@@ -9,6 +9,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from dragoman.build import build
 from dragoman.errors import InputError
+from dragoman.search import Search
 from dragoman.text.screening import make_rules
 from dragoman.training.budget import AUTO
 from dragoman.training.checkpoints import Checkpoints
@@ -27,6 +28,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "test_sentences": (1, math.inf),
     "data.batch_tokens": (1, math.inf),
     "data.max_length": (1, math.inf),
+    "model.max_length": (1, math.inf),
     "trainer.max_steps": (1, math.inf),
     "trainer.val_check_interval": (1, math.inf),
     "trainer.accumulate_grad_batches": (1, math.inf),
@@ -82,7 +84,7 @@ def check_trainer(trainer: dict[str, Any]) -> None:
         raise InputError("`trainer.precision` is 16-mixed, which CPUs do not train in: choose auto, or trainer=gpu.")
     try:
         build(trainer, path="trainer")(max_epochs=-1, logger=False, enable_checkpointing=False)
-    except MisconfigurationException as error:
+    except (MisconfigurationException, TypeError) as error:
         raise InputError(f"trainer: {' '.join(str(error).split())}") from error
 
 
@@ -104,7 +106,10 @@ def check_model(config: dict[str, Any]) -> None:
         model = build(config["model"], path="model")
     freeze(model, config["freeze"])
     trained = [one for one in model.parameters() if one.requires_grad]
-    build(config["schedule"], path="schedule")(build(config["optimizer"], path="optimizer")(trained))
+    try:
+        build(config["schedule"], path="schedule")(build(config["optimizer"], path="optimizer")(trained))
+    except TypeError as error:
+        raise InputError(f"optimizer or schedule: {error}.") from error
     spread = "ModelParallel" in str(config["trainer"].get("strategy"))
     build(config["loss"], path="loss").check(model, spread)
 
@@ -114,7 +119,10 @@ def check_lengths(config: dict[str, Any]) -> None:
     reach = config["model"]["max_length"]
     lengths = {"data.max_length": config["data"]["max_length"]}
     for path in ("search", "validation.search"):
-        lengths[f"{path}.max_source"] = build(value_of(config, path), path=path).max_source
+        search = build(value_of(config, path), path=path)
+        if not isinstance(search, Search):
+            raise InputError(f"`{path}` must be a search: {path}=beam, greedy or sample.")
+        lengths[f"{path}.max_source"] = search.max_source
     for key, length in lengths.items():
         if length > reach:
             raise InputError(f"`{key}` ({length}) must not exceed `model.max_length` ({reach}).")
@@ -129,5 +137,7 @@ def value_of(config: dict[str, Any], key: str) -> Any:
     """The value of a dotted key."""
     value: Any = config
     for name in key.split("."):
+        if not isinstance(value, dict) or name not in value:
+            raise InputError(f"There must be a `{key}`.")
         value = value[name]
     return value

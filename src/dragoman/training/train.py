@@ -13,12 +13,14 @@ from dragoman.build import build
 from dragoman.console import watched
 from dragoman.data.module import TranslationData
 from dragoman.data.reading import train_tokenizers
+from dragoman.errors import InputError
 from dragoman.evaluation.evaluate import SOURCE, evaluate, read_scores
 from dragoman.evaluation.scores import Score
 from dragoman.files import alone_in, check_alone_in
 from dragoman.heartbeat import heartbeat
 from dragoman.run import (
     BEST,
+    CONFIG,
     LAST,
     PREVIOUS,
     SCORES,
@@ -83,6 +85,7 @@ def train(config: dict[str, Any], folder: Path) -> list[Score]:
 
 def prepare(config: dict[str, Any], folder: Path, until_the_end: ExitStack) -> Prepared | list[Score]:
     """Read, clean, tokenise, build, and write what makes the folder a run; or the scores of a run that is finished."""
+    before = traces(folder)
     run = open_run(folder, config)
     last = last_whole(folder)  # here: a damaged one is found before anything changes
     scores = run.scores() if run else None
@@ -120,6 +123,8 @@ def prepare(config: dict[str, Any], folder: Path, until_the_end: ExitStack) -> P
     task = make_task(config, other)
     if is_first():
         until_the_end.enter_context(alone_in(folder))
+        if traces(folder) != before:
+            raise InputError(f"Another process has trained in {folder} meanwhile: start again to go on from there.")
         if run is None:
             begin_run(folder, config, tokenizers)
         else:
@@ -128,6 +133,12 @@ def prepare(config: dict[str, Any], folder: Path, until_the_end: ExitStack) -> P
             hand_over(rejected, folder)
         (folder / SCORES).unlink(missing_ok=True)  # of the weights that are about to change
     return Prepared(data, task, last.path if last else None)
+
+
+def traces(folder: Path) -> list[tuple[str, int]]:
+    """What a training there leaves, and when it was written."""
+    paths = [folder / name for name in (CONFIG, LAST)]
+    return [(path.name, path.stat().st_mtime_ns) for path in paths if path.exists()]
 
 
 def warn_of_changes(run: Run, scores: dict[str, Any], config: dict[str, Any]) -> None:
