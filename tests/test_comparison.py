@@ -136,7 +136,7 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     "source": (change_line(SOURCE), "bad/source.txt differs from first/source.txt in line 7: only scores on one test"),
     "reference": (change_line(REFERENCE), "bad/reference.txt differs from first/reference.txt in line 7: only scores"),
     "length": (lengthen, "bad/source.txt differs from first/source.txt in line 57: only scores on one test set can be"),
-    "source alone": (lengthen_source, "has 57 lines"),
+    "source alone": (lengthen_source, "bad/source.txt has 57 lines and bad/reference.txt 56: evaluate again."),
     "hypotheses": (change_line(HYPOTHESES), "bad/scores.json says BLEU "),
     "signature": (sign_otherwise, "bad/scores.json: BLEU has the signature nrefs:1|bs:1000|seed:12345|case:mixed|"),
     "no scores": (lose(SCORES), "bad holds no scores.json: give the folder of a finished run, or evaluate it first."),

@@ -142,7 +142,10 @@ def read_scored(folder: Path) -> Scored:
         [line.rstrip() for line in read_lines(folder / name)] for name in (SOURCE, HYPOTHESES, REFERENCE)
     )
     check_lengths(hypotheses, reference)
-    check_lengths(source, reference)
+    if len(source) != len(reference):
+        raise InputError(
+            f"{folder / SOURCE} has {len(source):,} lines and {folder / REFERENCE} {len(reference):,}: evaluate again."
+        )
     return Scored(folder, known, source, hypotheses, reference)
 
 
