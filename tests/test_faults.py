@@ -20,7 +20,7 @@ from dragoman.training.csv_log import CsvLog
 from dragoman.training.provenance import PROVENANCE
 from dragoman.training.scoring import ScoreTranslations
 from dragoman.training.task import TranslationTask
-from dragoman.training.train import train
+from dragoman.training.train import alone_since, traces, train
 from dragoman.training.unsound import leave_out
 from dragoman.translator import Translator
 from training_for_tests import Accident, last, metrics, one_thread_and_a_cache, tiny, weights  # noqa: F401 (a fixture)
@@ -281,6 +281,18 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
     assert not (tmp_path / ".lock").exists()
     check_alone_in(tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_what_another_process_has_trained_meanwhile_is_not_trained_over(tmp_path):
+    before = traces(tmp_path)
+    with alone_since(before, tmp_path):
+        pass
+    for name in ("config.yaml", "last.ckpt"):
+        (tmp_path / name).write_text("of another process")
+        with pytest.raises(InputError, match="Another process has trained in"), alone_since(before, tmp_path):
+            pass
+        before = traces(tmp_path)
+    assert not (tmp_path / ".lock").exists()
 
 
 def test_silence_is_broken_and_only_silence(caplog):

@@ -35,6 +35,13 @@ def opened(folder: str | Path) -> "Run | Exported":
     return Exported(folder) if (Path(folder) / CARD).is_file() else Run(folder)
 
 
+def one_run(run: Any, purpose: str) -> str:
+    """The folder, where an ensemble of several has no meaning; InputError for those."""
+    if not isinstance(run, str):
+        raise InputError(f"`run` must be one run folder: an ensemble cannot be {purpose}.")
+    return run
+
+
 def write_card(folder: Path, engine: str, facts: dict[str, Any]) -> None:
     """What makes a folder an exported one: names, numbers and a search, and no path."""
     card = {"format": FORMAT, "engine": engine, **facts}

@@ -131,13 +131,6 @@ class Run:
         return part
 
 
-def one_run(run: Any, purpose: str) -> str:
-    """The folder, where an ensemble of several has no meaning; InputError for those."""
-    if not isinstance(run, str):
-        raise InputError(f"`run` must be one run folder: an ensemble cannot be {purpose}.")
-    return run
-
-
 def scores_in(path: Path) -> Any:
     """What a scores.json holds: a dictionary, or what else somebody left there."""
     try:

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from dragoman.errors import InputError
 from dragoman.evaluation.forced import log_probabilities
+from dragoman.exported import one_run
 from dragoman.files import write_json
 from dragoman.models import Seq2Seq
-from dragoman.run import Run, one_run
+from dragoman.run import Run
 from dragoman.text.lines import read_lines
 from dragoman.text.pocket import Contrast, contrasts
 from dragoman.text.tokenizer import Tokenizers

@@ -10,9 +10,10 @@ import torch
 from dragoman.batching import in_batches
 from dragoman.data.batch import collate
 from dragoman.errors import InputError
+from dragoman.exported import one_run
 from dragoman.ids import PAD
 from dragoman.models import Seq2Seq
-from dragoman.run import Run, one_run
+from dragoman.run import Run
 from dragoman.text.lines import read_parallel
 from dragoman.text.tokenizer import Tokenizers
 from dragoman.translator import check_positive, find_device

@@ -15,9 +15,9 @@ from torch import Tensor
 from dragoman.attention import PLACES, record
 from dragoman.data.batch import collate
 from dragoman.errors import InputError
+from dragoman.exported import one_run
 from dragoman.files import write_atomically
 from dragoman.models import Seq2Seq
-from dragoman.run import one_run
 from dragoman.text.tokenizer import Tokenizer, Tokenizers
 from dragoman.translator import Translator, check_switch
 

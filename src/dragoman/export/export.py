@@ -8,9 +8,9 @@ from typing import Any
 from dragoman.errors import InputError
 from dragoman.evaluation.evaluate import one_line, pairs_to_score
 from dragoman.export.compare import Contestant, Row, compared
-from dragoman.exported import CTRANSLATE2, HUGGINGFACE, WEIGHTS, beam_settings, digest, write_card
+from dragoman.exported import CTRANSLATE2, HUGGINGFACE, WEIGHTS, beam_settings, digest, one_run, write_card
 from dragoman.files import new_folder, write_json
-from dragoman.run import Run, build_search, one_run, target_language
+from dragoman.run import Run, build_search, target_language
 from dragoman.translator import Translator, check_positive, find_device
 
 REPORT = "export.json"

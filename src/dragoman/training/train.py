@@ -2,7 +2,8 @@
 
 import logging
 import warnings
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,9 +95,8 @@ def prepare(config: dict[str, Any], folder: Path, until_the_end: ExitStack) -> P
             "it stopped early" if last and last.stopped else "a larger `trainer.max_steps` alone trains it further"
         )
         log.info("%s is finished; %s", folder, further)
-        found = read_scores(scores)
         warn_of_changes(run, scores, config)
-        return found
+        return read_scores(scores)
     if last:
         log.info("going on from step %s", f"{last.step:,}")
     elif (folder / BEST).exists():
@@ -122,9 +122,7 @@ def prepare(config: dict[str, Any], folder: Path, until_the_end: ExitStack) -> P
     data.setup()
     task = make_task(config, other)
     if is_first():
-        until_the_end.enter_context(alone_in(folder))
-        if traces(folder) != before:
-            raise InputError(f"Another process has trained in {folder} meanwhile: start again to go on from there.")
+        until_the_end.enter_context(alone_since(before, folder))
         if run is None:
             begin_run(folder, config, tokenizers)
         else:
@@ -133,6 +131,15 @@ def prepare(config: dict[str, Any], folder: Path, until_the_end: ExitStack) -> P
             hand_over(rejected, folder)
         (folder / SCORES).unlink(missing_ok=True)  # of the weights that are about to change
     return Prepared(data, task, last.path if last else None)
+
+
+@contextmanager
+def alone_since(before: list[tuple[str, int]], folder: Path) -> Iterator[None]:
+    """While it lasts nobody else trains there; InputError if somebody has, since these traces were seen."""
+    with alone_in(folder):
+        if traces(folder) != before:
+            raise InputError(f"Another process has trained in {folder} meanwhile: start again to go on from there.")
+        yield
 
 
 def traces(folder: Path) -> list[tuple[str, int]]:
