@@ -350,14 +350,13 @@ def test_a_filter_that_cannot_be_is_refused_before_anything_is_written(trained, 
     assert folder_holds()
 
 
-def test_the_student_is_trained_on_the_table_and_judged_on_real_text():
+def test_the_student_is_trained_on_the_table_beside_real_text_and_judged_on_that():
     """Its recipe as it is composed, with a table in its place."""
     student = compose("experiment=multi30k_en_de_student", "corpus.folder=x", "corpus.synthetic=y")
     teacher = compose("experiment=multi30k_en_de", "corpus.folder=x")
     corpus = build(student["corpus"])
     assert isinstance(corpus, Synthetic)
-    assert corpus.train is None
-    for key in ("validation", "test", "source_language", "target_language"):
+    for key in ("train", "validation", "test", "source_language", "target_language"):
         assert student["corpus"][key] == teacher["corpus"][key]
     assert student["init"] == teacher["run_dir"]
     assert student["model"]["decoder_layers"] == 1 < teacher["model"]["decoder_layers"]

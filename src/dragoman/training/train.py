@@ -37,7 +37,7 @@ from dragoman.text.lines import read_lines
 from dragoman.text.quarantine import hand_over
 from dragoman.text.splits import Splits
 from dragoman.training.budget import AUTO, find_budget, settle_budget
-from dragoman.training.checkpoints import last_whole
+from dragoman.training.checkpoints import Last, last_whole
 from dragoman.training.compiled import compile_parts
 from dragoman.training.fit import first_sentences, fit
 from dragoman.training.precision import settle_precision
@@ -91,12 +91,7 @@ def prepare(config: dict[str, Any], folder: Path, until_the_end: ExitStack) -> P
     last = last_whole(folder)  # here: a damaged one is found before anything changes
     scores = run.scores() if run else None
     if run and scores and (last is None or last.reaches(config["trainer"]["max_steps"])):
-        further = (
-            "it stopped early" if last and last.stopped else "a larger `trainer.max_steps` alone trains it further"
-        )
-        log.info("%s is finished; %s", folder, further)
-        warn_of_changes(run, scores, config)
-        return read_scores(scores)
+        return told_again(run, scores, last, config)
     if last:
         log.info("going on from step %s", f"{last.step:,}")
     elif (folder / BEST).exists():
@@ -131,6 +126,15 @@ def prepare(config: dict[str, Any], folder: Path, until_the_end: ExitStack) -> P
             hand_over(rejected, folder)
         (folder / SCORES).unlink(missing_ok=True)  # of the weights that are about to change
     return Prepared(data, task, last.path if last else None)
+
+
+def told_again(run: Run, scores: dict[str, Any], last: Last | None, config: dict[str, Any]) -> list[Score]:
+    """The scores of a run that is finished."""
+    further = "it stopped early" if last and last.stopped else "a larger `trainer.max_steps` alone trains it further"
+    log.info("%s is finished; %s", run.folder, further)
+    found = read_scores(scores)
+    warn_of_changes(run, scores, config)
+    return found
 
 
 @contextmanager
