@@ -64,10 +64,10 @@ def entry(
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     literals = Literals((*LITERAL, *literal))
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 (it was closed)
     try:
         status = launch(function, Root(config_name, config_folder, literals), conclude)
-        if sys.stdout is not None:  # as where it was closed
-            sys.stdout.flush()
+        sys.stdout.flush()
     except EXPECTED as error:
         status = report(error, literals)
         abandon_stdout()
@@ -224,7 +224,6 @@ def report(error: BaseException, literals: Literals) -> int:
 def abandon_stdout() -> None:
     """Drops what stdout cannot take: the interpreter would flush it once more at exit, and complain."""
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -14,7 +14,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from study import ROOT, Job, jobs_of, synthesise, text_file, train_all
+from dragoman.text.lines import side_of
+from study import Job, jobs_of, script, synthesise, train_all
 
 SEARCH = ("search=beam", "search.length_penalty=2.0")  # a lower one teaches brevity (docs/recipes.md)
 
@@ -31,8 +32,8 @@ def translations(folder: Path, target: str, forward: Job, backward: Job, at_once
     taught, back = (job.folder / "made.tsv" for job in (forward, backward))
     with ThreadPoolExecutor(at_once) as pool:
         made = [
-            pool.submit(synthesise, forward, text_file(folder, "train", "en"), taught, "as=distillation", *SEARCH),
-            pool.submit(synthesise, backward, text_file(folder, "train", target), back, "as=back_translation", *SEARCH),
+            pool.submit(synthesise, forward, side_of(folder, "train", "en"), taught, "as=distillation", *SEARCH),
+            pool.submit(synthesise, backward, side_of(folder, "train", target), back, "as=back_translation", *SEARCH),
         ]
         for one in made:
             one.result()
@@ -51,11 +52,11 @@ def main() -> None:
     forward, backward = teachers(folder, options.target, options.seed)
     train_all([forward, backward], options.jobs)
     made = translations(folder, options.target, forward, backward, options.jobs)
-    command = [sys.executable, str(ROOT / "scripts" / "train.py"), f"experiment=multi30k_en_{options.target}_best"]
+    overrides = [f"experiment=multi30k_en_{options.target}_best", f"seed={options.seed}", f"corpus.folder={folder}"]
+    overrides.append(f"corpus.synthetic=[{','.join(map(str, made))}]")
     if options.seed != 1:
-        command.append(f"name=multi30k_en_{options.target}_best-{options.seed}")
-    command += [f"corpus.folder={folder}", f"corpus.synthetic=[{','.join(map(str, made))}]", f"seed={options.seed}"]
-    sys.exit(subprocess.run([*command, *options.overrides]).returncode)
+        overrides.append(f"name=multi30k_en_{options.target}_best-{options.seed}")
+    sys.exit(subprocess.run(script("train", *overrides, *options.overrides)).returncode)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.files import write_json
-from dragoman.text.lines import read_lines
+from dragoman.text.lines import read_lines, side_of
 from study import (
     RESULTS,
     RUNS,
@@ -30,7 +30,6 @@ from study import (
     spread,
     synthesise,
     test_bleu,
-    text_file,
     train_all,
 )
 
@@ -84,7 +83,7 @@ def tagged(lines: Iterable[str], tag: str) -> list[str]:
 
 def lines_of(data: Path, stem: str, language: str) -> list[str]:
     """The lines of one side of a split."""
-    return list(read_lines(text_file(data, stem, language)))
+    return list(read_lines(side_of(data, stem, language)))
 
 
 def joint(data: Path, folder: Path, directions: Sequence[tuple[str, str]]) -> tuple[str, ...]:
@@ -107,8 +106,8 @@ def joint(data: Path, folder: Path, directions: Sequence[tuple[str, str]]) -> tu
 def taught(data: Path, folder: Path, teacher: Job, reverse: Job) -> Levers:
     """The real pairs, and those that the recipe itself or its reverse makes of the text of one side."""
     own, back = folder / "own.tsv", folder / "back.tsv"
-    synthesise(teacher, text_file(data, "train", "en"), own, "as=distillation")
-    synthesise(reverse, text_file(data, "train", "de"), back, "as=back_translation", "tag=<bt>", *SAMPLED)
+    synthesise(teacher, side_of(data, "train", "en"), own, "as=distillation")
+    synthesise(reverse, side_of(data, "train", "de"), back, "as=back_translation", "tag=<bt>", *SAMPLED)
     by_own = ("corpus=synthetic", f"corpus.synthetic={own}")
     by_reverse = ("corpus=synthetic", f"corpus.synthetic={back}", "tokenizer.symbols=['<bt>']")
     return dict(zip(TAUGHT, (by_own, by_reverse), strict=True))
@@ -161,10 +160,9 @@ def main() -> None:
         unknown = [job for job in jobs(levers) if str(job.seed) not in bleu.get(job.label, {})]
         train_all(unknown, options.jobs, keep)
 
-    languages = (("en", "de"), ("en", "fr"), ("de", "en"))
     joined = {
-        "joint with French": joint(folder, made / "french", languages[:2]),
-        "joint with German to English": joint(folder, made / "reverse", languages[::2]),
+        "joint with French": joint(folder, made / "french", (("en", "de"), ("en", "fr"))),
+        "joint with German to English": joint(folder, made / "reverse", (("en", "de"), ("de", "en"))),
     }
     train({RECIPE: (), **LEVERS, **joined})
     if not all(str(seed) in bleu.get(label, {}) for label in TAUGHT for seed in options.seeds):

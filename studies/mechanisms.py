@@ -6,7 +6,6 @@ python studies/mechanisms.py
 import json
 import statistics
 import subprocess
-import sys
 from typing import Any
 
 import torch
@@ -19,7 +18,6 @@ from dragoman.text.pocket.nouns import NOUNS
 from study import (
     FAST,
     RECURRENT,
-    ROOT,
     Job,
     arguments,
     by_label,
@@ -27,6 +25,7 @@ from study import (
     jobs_of,
     markdown,
     report,
+    script,
     spread,
     test_bleu,
     train_all,
@@ -61,8 +60,7 @@ def contrast(job: Job) -> dict[str, float]:
     """Phenomenon → accuracy on the corpus' own sets; measured once."""
     path = job.folder / "contrastive.json"
     if not path.exists():
-        command = [sys.executable, str(ROOT / "scripts" / "contrast.py"), f"run={job.folder}", "device=cpu"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(script("contrast", f"run={job.folder}", "device=cpu"), check=True, stdout=subprocess.DEVNULL)
     content: dict[str, Any] = json.loads(path.read_text("utf-8"))
     return {one["phenomenon"]: one["value"] for one in content["accuracy"]}
 

@@ -82,8 +82,8 @@ def train_all(jobs: Sequence[Job], at_once: int, finished: Callable[[Job], None]
 
     def train(job: Job) -> bool:
         job.folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, str(ROOT / "scripts" / "train.py"), f"name={job.label}", f"run_dir={job.folder}"]
-        command += [f"seed={job.seed}", *job.overrides]
+        own = (f"name={job.label}", f"run_dir={job.folder}", f"seed={job.seed}")
+        command = script("train", *own, *job.overrides)
         variables = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
         with open(job.folder / "train.log", "a", encoding="utf-8") as log:
             status = subprocess.run(command, env=variables, stdout=log, stderr=log).returncode
@@ -99,16 +99,14 @@ def train_all(jobs: Sequence[Job], at_once: int, finished: Callable[[Job], None]
         sys.exit(f"These runs failed: {', '.join(failed)}.")
 
 
-def text_file(data: Path, stem: str, language: str) -> Path:
-    """One side of a split, plain or packed."""
-    plain = data / f"{stem}.{language}"
-    return plain if plain.exists() else plain.with_name(f"{plain.name}.gz")
+def script(name: str, *arguments: str) -> list[str]:
+    """The command that runs one of `scripts/`."""
+    return [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *arguments]
 
 
 def synthesise(teacher: Job, source: Path, output: Path, *how: str) -> None:
     """Pairs that a run makes of a text, on one thread."""
-    command = [sys.executable, str(ROOT / "scripts" / "synthesise.py"), f"run={teacher.folder}"]
-    command += [f"source={source}", f"output={output}", *how]
+    command = script("synthesise", f"run={teacher.folder}", f"source={source}", f"output={output}", *how)
     subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True)
 
 
@@ -122,8 +120,8 @@ def evaluate(job: Job) -> Path:
     """The scores.json of `scripts/evaluate.py` on the run's own test set; measured once."""
     path = job.folder / "evaluated" / "scores.json"
     if not path.exists():
-        command = [sys.executable, str(ROOT / "scripts" / "evaluate.py"), f"run={job.folder}", "device=cpu"]
-        subprocess.run([*command, f"output={path.parent}"], check=True, stdout=subprocess.DEVNULL)
+        command = script("evaluate", f"run={job.folder}", "device=cpu", f"output={path.parent}")
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return path
 
 
@@ -135,7 +133,7 @@ def test_bleu(job: Job) -> float:
 
 def configured(overrides: Sequence[str]) -> dict[str, Any]:
     """What `scripts/train.py` makes of them."""
-    command = [sys.executable, str(ROOT / "scripts" / "train.py"), *overrides, "--cfg", "job", "--resolve"]
+    command = script("train", *overrides, "--cfg", "job", "--resolve")
     found: dict[str, Any] = yaml.safe_load(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return found
 

@@ -27,7 +27,7 @@ def main() -> None:
     def translate(rows: Rows, beam: int) -> Rows:
         return [best[0].ids for best in search(beam)(model, pad_sources(rows))]
 
-    each = partial(side_by_side, device=model.device, threads=torch.get_num_threads())
+    each = partial(side_by_side, device=model.device, threads=job.threads)
     torch.set_num_threads(job.threads)
     answer(job, "", in_batches(translate, job.batch, each), translate)
 

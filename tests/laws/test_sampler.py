@@ -169,3 +169,5 @@ def test_what_an_epoch_is_is_told_if_it_is_known(parts, beginning, caplog):
     caplog.set_level("INFO")
     tell(np.full((4, 2), 3), [np.array([0, 1]), np.array([2, 3])], parts)
     assert caplog.messages[0].startswith(beginning)
+    tell(np.full((4, 2), 3), [], parts)  # nothing that can be used: nothing to tell
+    assert len(caplog.messages) == 1

@@ -13,7 +13,7 @@ from datasets import Dataset
 from dragoman.errors import InputError
 from dragoman.text import pocket
 from dragoman.text.base import Corpus, FileCorpus, OneOrMore, Reader, as_files, as_list, one_by_one
-from dragoman.text.packing import SUFFIXES
+from dragoman.text.lines import side_of
 from dragoman.text.readers import Column, Pairs, read_csv, read_jsonl, read_parquet, read_text, read_tsv
 from dragoman.text.splits import SplitName
 from dragoman.text.store import FEATURES
@@ -55,20 +55,9 @@ class Folder(FileCorpus):
 
     def reader(self, name: SplitName) -> Reader:
         stems = as_list(getattr(self, name), f"corpus.{name}")
-        sources = [self._file(stem, self.source_language) for stem in stems]
-        targets = [self._file(stem, self.target_language) for stem in stems]
+        sources = [side_of(Path(self.folder), stem, self.source_language) for stem in stems]
+        targets = [side_of(Path(self.folder), stem, self.target_language) for stem in stems]
         return parallel(sources, targets)
-
-    def _file(self, stem: str, language: str) -> Path:
-        plain = Path(self.folder) / f"{stem}.{language}"
-        for path in (plain, *(plain.with_name(plain.name + suffix) for suffix in SUFFIXES)):
-            if path.is_file():
-                return path
-        raise InputError(
-            f"{plain} is not a file, nor is it with {', '.join(SUFFIXES)} behind it; set corpus.folder, the stems"
-            " (corpus.train, corpus.validation, corpus.test; null cuts one of the latter two off the first) and the"
-            " languages (corpus.source_language, corpus.target_language)."
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,10 +15,23 @@ from typing import BinaryIO
 
 from dragoman.errors import InputError
 from dragoman.files import replacing
-from dragoman.text.packing import TOOLS, Damaged, pack, unpack
+from dragoman.text.packing import SUFFIXES, TOOLS, Damaged, pack, unpack
 
 ESCAPED = "surrogateescape"  # bytes that are not UTF-8 as lone surrogates, which no text holds (PEP 383)
 LONGEST = 1 << 26  # bytes of a line: what unpacks to more is no text but an accident, or an attack
+
+
+def side_of(folder: Path, stem: str, language: str) -> Path:
+    """The file of one side, plain or packed; InputError if there is neither."""
+    plain = folder / f"{stem}.{language}"
+    for path in (plain, *(plain.with_name(plain.name + suffix) for suffix in SUFFIXES)):
+        if path.is_file():
+            return path
+    raise InputError(
+        f"{plain} is not a file, nor is it with {', '.join(SUFFIXES)} behind it; set corpus.folder, the stems"
+        " (corpus.train, corpus.validation, corpus.test; null cuts one of the latter two off the first) and the"
+        " languages (corpus.source_language, corpus.target_language)."
+    )
 
 
 def read_lines(path: str | Path, errors: str = "strict") -> Iterator[str]:
