@@ -95,9 +95,13 @@ class Sampled(Reading):
     def stream(self, source: Source, tokenizers: Tokenizers, seed: int, parts: float | None) -> "FreshStream":
         """What comes of a source; tells of its first shard."""
         made = FreshStream(Cut(self, [self.encoder(one) for one in tokenizers], seed), source)
-        rows = made.cut.rows(source.shard(0, 0, 0, 1), 0, 0, 0)
+        texts = source.shard(0, 0, 0, 1)
+        rows = made.cut.rows(texts, 0, 0, 0)
         if not rows.batches:
-            raise InputError(f"No pair of the train split can be used; `data.max_length` is {self.max_length} tokens.")
+            raise InputError(
+                f"No pair of the train split can be used, of the first {len(texts):,}; `data.max_length` is"
+                f" {self.max_length} tokens."
+            )
         tell(rows.lengths_N2, rows.batches, parts)
         return made
 
