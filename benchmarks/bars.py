@@ -1,4 +1,4 @@
-"""Draws one column of the benchmarks' tables as bars, a panel for each table, so that pictures show what is printed.
+"""Draws one column of the benchmarks' tables as bars, a panel for each, so that pictures show what is printed.
 
     python benchmarks/train.py --size small --folder DATA > small.txt
     python benchmarks/bars.py "target tokens/s" docs/training-speed.svg small.txt
@@ -65,9 +65,9 @@ def main() -> None:
     parser.add_argument("--only", help="rows that have this cell")
     options = parser.parse_args()
     rcParams["svg.hashsalt"] = "dragoman"
-    figure = Figure(figsize=(6.4 * len(options.tables), 3.2), layout="constrained")
-    panels = figure.subplots(1, len(options.tables), squeeze=False)
-    for panel, table in zip(panels[0], options.tables, strict=True):
+    figure = Figure(figsize=(7, 2.4 * len(options.tables)), layout="constrained")
+    panels = figure.subplots(len(options.tables), 1, squeeze=False)
+    for panel, table in zip(panels[:, 0], options.tables, strict=True):
         draw(panel, table.stem, bars(table, options.column, options.only), options.column)
     figure.savefig(options.picture, metadata={"Date": None} if options.picture.endswith("svg") else None)
 

@@ -41,7 +41,8 @@ def cost(folder: Path) -> list[str]:
     parameters = sum(one.numel() for one in Run(folder).model().parameters())
     peak = peak_memory(folder) / 2**30
     cells = [f"{parameters / 1e6:.1f} M", f"{made['steps']:,}", f"{made['seconds'] / 60:.0f}", f"{peak:.2f}"]
-    return [*cells, (made["starts"][-1]["commit"] or "–")[:10]]
+    commit, _, changed = (made["starts"][-1]["commit"] or "–").partition("-")
+    return [*cells, commit[:10] + (changed and f"-{changed}")]
 
 
 def machine(folder: Path) -> str:
