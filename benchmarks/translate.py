@@ -6,8 +6,8 @@
 Prints a Markdown table: sentences and target tokens a second, EOS included, in batches; what one sentence waits for its
 translation when it comes alone; peak memory; BLEU of what was translated. The ratios are those of each round, to
 `--ours`. Every contender gets ids and gives ids, in a process of its own. CTranslate2 makes its batches itself, of as
-many tokens, and has those threads with which it was the faster one in a first round. JoeyNMT has an environment of its
-own, which is made on first use; its search penalises length in another way.
+many tokens, and has those threads with which it was the faster one in a first round, in batches and alone. JoeyNMT has
+an environment of its own, which is made on first use; its search penalises length in another way.
 
 With --size the weights are random, of a model of that size with the run's vocabulary, and every translation is as
 long as a sentence of the source is on average: there is nothing to score.
@@ -18,6 +18,7 @@ import shlex
 import statistics
 import sys
 import tempfile
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ from dragoman.search import Beam
 from dragoman.text.lines import read_lines
 from dragoman.weights import write_weights
 
-CONTENDERS = {
+CONTENDERS: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"Dragoman {one}": ("dragoman_translate", {"precision": one}) for one in ("fp32", "bf16", "int8")},
     "CTranslate2 fp32": ("ctranslate2_translate", {"precision": "float32"}),
     "CTranslate2 int8": ("ctranslate2_translate", {"precision": "int8"}),
@@ -92,13 +93,14 @@ def random_run(like: Run, folder: Path, size: str) -> Run:
 
 def compare(job: dict[str, Any], options: argparse.Namespace) -> list[dict[str, Any]]:
     """The answers of each round, one after the other."""
+    counts = sorted({1, job["threads"]})
     for name in options.contenders:
         peer, how = CONTENDERS[name]
         if peer == "ctranslate2_translate":
-            few = job | how | {"alone": 1}
-            ways = {workers: run(peer, options, few | {"workers": workers}) for workers in {1, job["threads"]}}
-            how["workers"] = min(ways, key=lambda one: sum(part["seconds"] for part in ways[one]["found"].values()))
-            print(f"{name}: {how['workers']} workers", file=sys.stderr)
+            how |= best_threads(
+                {some: run(peer, options, job | how | {"workers": some, "alone_threads": some}) for some in counts}
+            )
+            print(f"{name}: {how['workers']} workers, {how['alone_threads']} threads alone", file=sys.stderr)
     rounds = []
     for number in range(options.rounds):
         rounds.append(
@@ -106,6 +108,16 @@ def compare(job: dict[str, Any], options: argparse.Namespace) -> list[dict[str, 
         )
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
     return rounds
+
+
+def best_threads(answers: dict[int, dict[str, Any]]) -> dict[str, int]:
+    """Of so many workers, or threads for a sentence alone, what took least time: for batches, and alone."""
+
+    def least(seconds: Callable[[dict[str, Any]], float]) -> int:
+        return min(answers, key=lambda count: sum(map(seconds, answers[count]["found"].values())))
+
+    alone = least(lambda part: statistics.median(part["waits"]))
+    return {"workers": least(lambda part: part["seconds"]), "alone_threads": alone}
 
 
 def row(name: str, beam: str, rounds: list[dict[str, Any]], options: argparse.Namespace, score: str) -> str:

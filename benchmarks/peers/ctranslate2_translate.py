@@ -1,4 +1,4 @@
-"""CTranslate2: the same weights, batches by tokens, as it makes them itself; one sentence with all threads."""
+"""CTranslate2: the same weights, batches by tokens, as it makes them itself."""
 
 import ctranslate2
 from job import read_job
@@ -8,8 +8,8 @@ from stopwatch import Rows, answer
 def main() -> None:
     job = read_job()
 
-    def opened(workers: int) -> ctranslate2.Translator:
-        threads = {"inter_threads": workers, "intra_threads": job.threads // workers}
+    def opened(workers: int, threads_of_each: int) -> ctranslate2.Translator:
+        threads = {"inter_threads": workers, "intra_threads": threads_of_each}
         return ctranslate2.Translator(job.ctranslate2, "cpu", compute_type=job.precision, **threads)
 
     def translate(translator: ctranslate2.Translator, rows: Rows, beam: int) -> Rows:
@@ -24,7 +24,7 @@ def main() -> None:
         return [[ids[piece] for piece in result.hypotheses[0]] for result in results]
 
     ids = {piece: id for id, piece in enumerate(job.pieces)}
-    many, one = opened(job.workers), opened(1)
+    many, one = opened(job.workers, job.threads // job.workers), opened(1, job.alone_threads)
     answer(
         job,
         ctranslate2.__version__,
