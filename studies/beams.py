@@ -4,7 +4,6 @@ python studies/beams.py checkpoints/NAME --source DATA/val.en --reference DATA/v
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,8 @@ from dragoman.evaluation.scores import bleu
 from dragoman.run import Run, build_search
 from dragoman.text.lines import read_parallel
 from dragoman.translator import Translator
-from study import RESULTS, markdown, report
+from study import markdown, recorded, report
 
-RECORD = RESULTS / "beams.json"  # run → what each search found
 WIDTHS = (1, 2, 3, 4, 5, 6, 8, 10, 12)
 PENALTIES = (0.0, 0.5, 0.8, 1.0, 1.2, 1.5, 2.0, 2.5, 3.0)  # with the run's own width
 
@@ -45,9 +43,8 @@ def main() -> None:
         cost = {"words, of the reference's": round(words, 3), "seconds": round(seconds)}
         rows.append(varied | {"BLEU": round(bleu(found, reference), 2)} | cost)
     text = f"{options.run.name} on {options.source.name}, {len(source):,} sentences.\n\n"
-    before = json.loads(RECORD.read_text("utf-8")) if RECORD.exists() else {}
     table = markdown(list(rows[0]), [list(row.values()) for row in rows])
-    report("beams", text + table, before | {options.run.name: rows})
+    report("beams", text + table, recorded("beams") | {options.run.name: rows})
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ is known, and that run is not trained again, here or elsewhere.
 
 import argparse
 import gzip
-import json
 import statistics
 import sys
 from collections.abc import Iterable, Sequence
@@ -26,6 +25,7 @@ from study import (
     arguments,
     jobs_of,
     markdown,
+    recorded,
     report,
     spread,
     synthesise,
@@ -113,11 +113,9 @@ def taught(data: Path, folder: Path, teacher: Job, reverse: Job) -> Levers:
     return dict(zip(TAUGHT, (by_own, by_reverse), strict=True))
 
 
-def recorded(steps: int) -> Bleu:
+def known(steps: int) -> Bleu:
     """What earlier starts have found, wherever their runs are now."""
-    if not RECORD.exists():
-        return {}
-    found = json.loads(RECORD.read_text("utf-8"))
+    found = recorded("levers") or {"steps": steps, "bleu": {}}
     if found["steps"] != steps:
         sys.exit(f"{RECORD} tells of {found['steps']:,} steps: take --steps {found['steps']}, or remove it.")
     bleu: Bleu = found["bleu"]
@@ -140,7 +138,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000, help="of each run")
     parser.add_argument("--overrides", nargs="*", default=[], help="of all runs: trainer=gpu, say")
     options = arguments(str(__doc__), parser, seeds=[1])
-    folder, bleu = options.folder.resolve(), recorded(options.steps)
+    folder, bleu = options.folder.resolve(), known(options.steps)
     study = f"levers/{options.steps}"
     made = RUNS / study / "made"
     shared = ("experiment=multi30k_en_de", f"corpus.folder={folder}", "corpus.test=val", f"max_steps={options.steps}")

@@ -197,6 +197,12 @@ def machine() -> str:
     return f"{processor()}, {os.cpu_count()} cores, torch {torch.__version__}, {date.today()}"
 
 
+def recorded(name: str) -> Any:
+    """The numbers of NAME.json, as an earlier start left them; nothing, {}, if there was none."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text("utf-8")) if path.exists() else {}
+
+
 def report(name: str, text: str, data: Any) -> None:
     """NAME.md with the command and the machine, NAME.json with the numbers."""
     RESULTS.mkdir(parents=True, exist_ok=True)
