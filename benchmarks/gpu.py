@@ -211,6 +211,8 @@ def read_options() -> argparse.Namespace:
 
 def main() -> int:
     options = read_options()
+    if options.device == "cuda" and not torch.cuda.is_available():
+        sys.exit(f"torch {torch.__version__} finds no GPU here: --device cpu --size tiny shows the road without one.")
     dataset, lengths_N2 = pairs(options.pairs, options.vocabulary)
     made = {"dataset": dataset, "lengths_N2": lengths_N2}
     found = all_rounds(options, made)

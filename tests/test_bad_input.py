@@ -159,6 +159,13 @@ def test_a_training_that_cannot_be_is_refused_before_it_leaves_anything(settings
     assert re.search(SETTINGS[settings], said), said
 
 
+def test_a_gpu_that_is_not_there_is_missed_before_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_corpus(Path("data"))
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    said = refused("train", *TINY, "corpus.folder=data", "name=x", "run_dir=run", "trainer=gpu")
+    assert re.search("`trainer.accelerator` is gpu, but torch .* finds no GPU: choose trainer=cpu", said), said
+
+
 def test_a_split_may_be_cut_off_by_null_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     write_corpus(Path("data"))
     for name in ("val.en", "val.fr", "test.en", "test.fr"):

@@ -82,6 +82,11 @@ def check_trainer(trainer: dict[str, Any]) -> None:
         raise InputError("`trainer.gradient_clip_algorithm` must be norm: gradients are clipped by their norm alone.")
     if trainer["precision"] == "16-mixed" and not on_gpu(trainer["accelerator"]):
         raise InputError("`trainer.precision` is 16-mixed, which CPUs do not train in: choose auto, or trainer=gpu.")
+    if on_gpu(trainer["accelerator"]) and not torch.accelerator.is_available():
+        raise InputError(
+            f"`trainer.accelerator` is {trainer['accelerator']}, but torch {torch.__version__} finds no GPU: choose"
+            " trainer=cpu, or see to the GPU's driver and a torch that is built for it."
+        )
     try:
         build(trainer, path="trainer")(max_epochs=-1, logger=False, enable_checkpointing=False)
     except (MisconfigurationException, TypeError) as error:
