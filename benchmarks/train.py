@@ -111,7 +111,9 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=60, help="of each run")
     parser.add_argument("--warm-up", type=int, default=10, help="steps that are not timed")
     parser.add_argument("--batch-tokens", type=int, default=4096, help="sentences × the longest of them")
-    parser.add_argument("--vocabulary", type=int, default=8000, help="pieces: few --pairs allow fewer, the pocket corpus 1,500")
+    parser.add_argument(
+        "--vocabulary", type=int, default=8000, help="pieces: few --pairs allow fewer, the pocket corpus 1,500"
+    )
     parser.add_argument("--dropout", type=float, default=0.3)
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--check", action="store_true", help="losses instead of speeds")
