@@ -93,21 +93,24 @@ def random_run(like: Run, folder: Path, size: str) -> Run:
 
 def compare(job: dict[str, Any], options: argparse.Namespace) -> list[dict[str, Any]]:
     """The answers of each round, one after the other."""
-    counts = sorted({1, job["threads"]})
-    for name in options.contenders:
-        peer, how = CONTENDERS[name]
-        if peer == "ctranslate2_translate":
-            how |= best_threads(
-                {some: run(peer, options, job | how | {"workers": some, "alone_threads": some}) for some in counts}
-            )
-            print(f"{name}: {how['workers']} workers, {how['alone_threads']} threads alone", file=sys.stderr)
+    jobs = {name: job_of(name, job, options) for name in options.contenders}
     rounds = []
     for number in range(options.rounds):
-        rounds.append(
-            {name: run(CONTENDERS[name][0], options, job | CONTENDERS[name][1]) for name in options.contenders}
-        )
+        rounds.append({name: run(CONTENDERS[name][0], options, told) for name, told in jobs.items()})
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
     return rounds
+
+
+def job_of(name: str, job: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+    """What a contender is told: CTranslate2 also with how many threads it is the faster one, which is tried here."""
+    peer, how = CONTENDERS[name]
+    told = job | how
+    if peer != "ctranslate2_translate":
+        return told
+    counts = sorted({1, job["threads"]})
+    threads = best_threads({one: run(peer, options, told | {"workers": one, "alone_threads": one}) for one in counts})
+    print(f"{name}: {threads['workers']} workers, {threads['alone_threads']} threads alone", file=sys.stderr)
+    return told | threads
 
 
 def best_threads(answers: dict[int, dict[str, Any]]) -> dict[str, int]:
