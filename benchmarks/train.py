@@ -144,4 +144,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except InputError as error:
-        sys.exit(str(error))
+        sys.exit(str(error).replace("`tokenizer.vocab_size`", "`--vocabulary`"))
