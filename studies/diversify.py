@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--folder", required=True, type=Path, help="the folder with the text in both languages")
     parser.add_argument("--target", choices=["de", "fr"], default="de", help="the language to translate into")
     parser.add_argument("--seed", type=int, default=1, help="of the last training, and of the first teachers")
-    parser.add_argument("--teachers", type=int, default=1, help="of each direction, with as many seeds")
+    parser.add_argument("--teachers", type=int, default=2, help="of each direction, with as many seeds")
     parser.add_argument("--jobs", type=int, default=2, help="teachers at work at the same time, a thread each")
     parser.add_argument("--overrides", nargs="*", default=[], help="of the last training: name=other, say")
     options = parser.parse_args()
