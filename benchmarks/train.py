@@ -25,6 +25,7 @@ from peers.staging import CACHE, SIZES, flops_of, prepare, run
 from dragoman.errors import InputError
 from dragoman.machine import processor
 from dragoman.models.dropout import Dropout
+from dragoman.text.tokenizer import TooManyPieces
 from dragoman.training.precision import best_precision
 
 CONTENDERS = {"Dragoman": "dragoman_run", "nn.Transformer": "plain", "Hugging Face": "huggingface", "JoeyNMT": "joey"}
@@ -143,5 +144,7 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
+    except TooManyPieces as error:
+        sys.exit(f"`--vocabulary` is larger than this text allows: set it to {error.most} or less.")
     except InputError as error:
-        sys.exit(str(error).replace("`tokenizer.vocab_size`", "`--vocabulary`"))
+        sys.exit(str(error))
