@@ -4,6 +4,7 @@ python studies/beams.py checkpoints/NAME --source DATA/val.en --reference DATA/v
 """
 
 import argparse
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from dragoman.evaluation.scores import bleu
 from dragoman.run import Run, build_search
 from dragoman.text.lines import read_parallel
 from dragoman.translator import Translator
-from study import markdown, recorded, report
+from study import machine, markdown, recorded, report
 
 WIDTHS = (1, 2, 3, 4, 5, 6, 8, 10, 12)
 PENALTIES = (0.0, 0.5, 0.8, 1.0, 1.2, 1.5, 2.0, 2.5, 3.0)  # with the run's own width
@@ -30,21 +31,26 @@ def main() -> None:
     parser.add_argument("--source", required=True, type=Path, help="validation text")
     parser.add_argument("--reference", required=True, type=Path, help="its translation")
     options = parser.parse_args()
+    run = Run(options.run)
+    if "length_penalty" not in run.config["search"]:
+        sys.exit(f"{options.run} does not search with a beam: its `search` has no `length_penalty`.")
     source, reference = map(list, zip(*read_parallel(options.source, options.reference), strict=True))
     translator = Translator.load(options.run)
+    words = sum(len(line.split()) for line in reference)
     rows = []
-    for settings in searches(Run(options.run).config["search"]):
+    for settings in searches(run.config["search"]):
         translator.search = build_search(settings)
         began = time.perf_counter()
         found = translator(source)
         seconds = time.perf_counter() - began
-        words = sum(len(line.split()) for line in found) / sum(len(line.split()) for line in reference)
         varied = {"beam": settings["beam"], "length penalty": settings["length_penalty"]}
-        cost = {"words, of the reference's": round(words, 3), "seconds": round(seconds)}
+        written = round(sum(len(line.split()) for line in found) / words, 3)
+        cost = {"words, of the reference's": written, "seconds": round(seconds)}
         rows.append(varied | {"BLEU": round(bleu(found, reference), 2)} | cost)
-    text = f"{options.run.name} on {options.source.name}, {len(source):,} sentences.\n\n"
+    name = f"{run.config['name']}, seed {run.config['seed']}"
+    text = f"{name}, on {options.source.name}, {len(source):,} sentences.\n\n"
     table = markdown(list(rows[0]), [list(row.values()) for row in rows])
-    report("beams", text + table, recorded("beams") | {options.run.name: rows})
+    report("beams", text + table, recorded("beams") | {name: {"machine": machine(), "searches": rows}})
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
     python studies/diversify.py --folder DATA --target fr
 
 Data diversification (Nguyen et al. 2020, section 3), once: translators of each direction, which differ in their seeds,
-translate the training text, and what all have made stands beside the real pairs. DATA holds train.*, val.* and
+translate the training text, and their pairs are added to the real ones. DATA holds train.*, val.* and
 test_2016_flickr.* in both languages; the teachers do not read the test set. The same command goes on where it was
 stopped.
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 from dragoman.text.lines import side_of
 from study import Job, jobs_of, script, synthesise, train_all
 
-SEARCH = ("search=beam", "search.length_penalty=2.0")  # a lower one teaches brevity (docs/recipes.md)
+SEARCH = ("search=beam", "search.length_penalty=2.0")  # with a lower one translations are too short (docs/recipes.md)
 
 
 def teachers(folder: Path, target: str, seeds: Sequence[int]) -> list[Job]:
@@ -29,7 +29,7 @@ def teachers(folder: Path, target: str, seeds: Sequence[int]) -> list[Job]:
     return jobs_of("diversify", {f"en-{target}": (), f"{target}-en": backward}, seeds, *shared)
 
 
-def translations(folder: Path, target: str, teachers: Sequence[Job], at_once: int) -> list[Path]:
+def translations(folder: Path, target: str, taught_by: Sequence[Job], at_once: int) -> list[Path]:
     """Tables of English and target text, one of each teacher: one side of each is real, the other the teacher's."""
 
     def translation(teacher: Job) -> Path:
@@ -40,7 +40,7 @@ def translations(folder: Path, target: str, teachers: Sequence[Job], at_once: in
         return made
 
     with ThreadPoolExecutor(at_once) as pool:
-        return list(pool.map(translation, teachers))
+        return list(pool.map(translation, taught_by))
 
 
 def main() -> None:

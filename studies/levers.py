@@ -4,15 +4,15 @@
     python studies/levers.py --folder DATA --jobs 12 --overrides trainer=gpu
 
 DATA holds train.* and val.* in en, de and fr. The test set is not read. Distillation and back-translation come last,
-since they need the recipe itself and its reverse. What a run scored is kept in docs/studies/levers.json as soon as it
-is known, and that run is not trained again, here or elsewhere.
+since they need the recipe itself and its reverse. What a run scored and where is kept in docs/studies/levers.json as
+soon as it is known, and a run that is known is not trained again, here or elsewhere: without that file all are.
 """
 
 import argparse
 import gzip
 import statistics
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from study import (
     RUNS,
     Job,
     arguments,
+    cost,
     jobs_of,
     markdown,
     recorded,
@@ -35,20 +36,25 @@ from study import (
 
 RECORD = RESULTS / "levers.json"
 RECIPE, REVERSE = "the recipe", "German to English"
+OWN, BACK = "self-distillation", "back-translation, sampled, tagged"
 Levers = dict[str, tuple[str, ...]]  # label → overrides
-Bleu = dict[str, dict[str, float]]  # label → seed → BLEU of val
+Found = dict[str, dict[str, dict[str, Any]]]  # label → seed → BLEU of val, and what `study.cost` tells
 LEVERS: Levers = {
-    "width 256": ("model.dim=256", "model.feed_forward_dim=512", "optimizer.lr=1.5e-3"),
+    "width 256, feed-forward 512, learning rate 1.5e-3": (
+        "model.dim=256",
+        "model.feed_forward_dim=512",
+        "optimizer.lr=1.5e-3",
+    ),
     "feed-forward 512": ("model.feed_forward_dim=512",),
     "3 + 3 layers": ("model.encoder_layers=3", "model.decoder_layers=3"),
     "6 + 6 layers": ("model.encoder_layers=6", "model.decoder_layers=6"),
     "vocabulary 2,000": ("tokenizer.vocab_size=2000",),
     "vocabulary 4,000": ("tokenizer.vocab_size=4000",),
     "vocabulary 12,000": ("tokenizer.vocab_size=12000",),
-    "unigram sampling": ("data=sampled", "data.alpha=0.3"),
+    "unigram sampling, alpha 0.3": ("data=sampled", "data.alpha=0.3"),
     "unigram sampling, alpha 0.1": ("data=sampled",),
-    "BPE": ("tokenizer=bpe",),
-    "BPE-dropout": ("tokenizer=bpe", "data=sampled"),
+    "BPE instead of unigram": ("tokenizer=bpe",),
+    "BPE, BPE-dropout 0.1": ("tokenizer=bpe", "data=sampled"),
     "label smoothing 0": ("label_smoothing=0",),
     "label smoothing 0.2": ("label_smoothing=0.2",),
     "R-Drop": ("loss=r_drop",),
@@ -60,25 +66,19 @@ LEVERS: Levers = {
     "batches of 4,096": ("data.batch_tokens=4096",),
     "learning rate 1.5e-3": ("optimizer.lr=1.5e-3",),
     "learning rate 5e-3": ("optimizer.lr=5e-3",),
-    "post-norm": ("model.norm=post", "optimizer.lr=1.5e-3"),
-    "tied target embeddings alone": ("model.tied_embeddings=target",),
+    "post-norm, learning rate 1.5e-3": ("model.norm=post", "optimizer.lr=1.5e-3"),
+    "only the target embeddings tied": ("model.tied_embeddings=target",),
     "rotary positions": ("model.positions=rotary",),
     "weight decay 0.01": ("optimizer.weight_decay=0.01",),
     "no averaging": ("callbacks.checkpoints.average=1",),
-    "moving average, decay 0.998, instead": (
+    "moving average of the weights, decay 0.998, instead of averaged checkpoints": (
         "callbacks.checkpoints.average=1",
         "+callbacks.ema._target_=studies.ema.MovingAverage",
         "+callbacks.ema.decay=0.998",
     ),
 }
-TAUGHT = ("self-distillation", "back-translation")
 SAMPLED = ("search=sample", "filter.min_log_probability=-3")
 TAGS = "tokenizer.symbols=['<2de>','<2fr>','<2en>']"
-
-
-def tagged(lines: Iterable[str], tag: str) -> list[str]:
-    """Each line behind its tag."""
-    return [f"{tag} {line}" for line in lines]
 
 
 def lines_of(data: Path, stem: str, language: str) -> list[str]:
@@ -91,11 +91,9 @@ def joint(data: Path, folder: Path, directions: Sequence[tuple[str, str]]) -> tu
     folder.mkdir(parents=True, exist_ok=True)
     for stem, chosen in (("train", directions), ("val", directions[:1])):
         pairs = [
-            pair
+            (f"<2{target}> {line}", translation)
             for source, target in chosen
-            for pair in zip(
-                tagged(lines_of(data, stem, source), f"<2{target}>"), lines_of(data, stem, target), strict=True
-            )
+            for line, translation in zip(lines_of(data, stem, source), lines_of(data, stem, target), strict=True)
         ]
         for number, ending in enumerate(("en", "de")):
             with gzip.open(folder / f"{stem}.{ending}.gz", "wt", encoding="utf-8") as file:
@@ -108,25 +106,27 @@ def taught(data: Path, folder: Path, teacher: Job, reverse: Job) -> Levers:
     own, back = folder / "own.tsv", folder / "back.tsv"
     synthesise(teacher, side_of(data, "train", "en"), own, "as=distillation")
     synthesise(reverse, side_of(data, "train", "de"), back, "as=back_translation", "tag=<bt>", *SAMPLED)
-    by_own = ("corpus=synthetic", f"corpus.synthetic={own}")
-    by_reverse = ("corpus=synthetic", f"corpus.synthetic={back}", "tokenizer.symbols=['<bt>']")
-    return dict(zip(TAUGHT, (by_own, by_reverse), strict=True))
+    return {
+        OWN: ("corpus=synthetic", f"corpus.synthetic={own}"),
+        BACK: ("corpus=synthetic", f"corpus.synthetic={back}", "tokenizer.symbols=['<bt>']"),
+    }
 
 
-def known(steps: int) -> Bleu:
-    """What earlier starts have found, wherever their runs are now."""
-    found = recorded("levers") or {"steps": steps, "bleu": {}}
-    if found["steps"] != steps:
-        sys.exit(f"{RECORD} tells of {found['steps']:,} steps: take --steps {found['steps']}, or remove it.")
-    bleu: Bleu = found["bleu"]
-    return bleu
+def known(shared: Sequence[str]) -> Found:
+    """What earlier starts with the same overrides have found, wherever their runs are now."""
+    record = recorded("levers") or {"overrides": list(shared), "found": {}}
+    if record["overrides"] != list(shared):
+        sys.exit(f"{RECORD} tells of runs with {' '.join(record['overrides'])}: give the same, or move it away.")
+    found: Found = record["found"]
+    return found
 
 
-def table(bleu: Bleu) -> str:
+def table(found: Found) -> str:
     """The levers, the best one last, and what each gains over the recipe."""
-    mean = {label: statistics.mean(by_seed.values()) for label, by_seed in bleu.items() if label != REVERSE}
+    bleu = {label: [one["BLEU"] for one in runs.values()] for label, runs in found.items() if label != REVERSE}
+    mean = {label: statistics.mean(values) for label, values in bleu.items()}
     rows = [
-        (label, spread(bleu[label].values()), f"{mean[label] - mean[RECIPE]:+.1f}")
+        (label, spread(bleu[label]), f"{mean[label] - mean[RECIPE]:+.1f}" if label != RECIPE else "")
         for label in sorted(mean, key=mean.__getitem__)
     ]
     return markdown(("lever", "BLEU, val", "gain"), rows)
@@ -138,40 +138,38 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000, help="of each run")
     parser.add_argument("--overrides", nargs="*", default=[], help="of all runs: trainer=gpu, say")
     options = arguments(str(__doc__), parser, seeds=[1])
-    folder, bleu = options.folder.resolve(), known(options.steps)
+    folder = options.folder.resolve()
     study = f"levers/{options.steps}"
     made = RUNS / study / "made"
-    shared = ("experiment=multi30k_en_de", f"corpus.folder={folder}", "corpus.test=val", f"max_steps={options.steps}")
-    shared += ("validate_every=500", "validation.sentences=200", *options.overrides)
-
-    def data() -> dict[str, Any]:
-        return {"steps": options.steps, "bleu": bleu}
+    shared = ("experiment=multi30k_en_de", "corpus.test=val", f"max_steps={options.steps}", "validate_every=500")
+    shared += ("validation.sentences=200", *options.overrides)
+    found = known(shared)
+    record = {"overrides": shared, "found": found}
 
     def keep(job: Job) -> None:
-        bleu.setdefault(job.label, {})[str(job.seed)] = test_bleu(job)
-        write_json(RECORD, data())
+        found.setdefault(job.label, {})[str(job.seed)] = {"BLEU": test_bleu(job), **cost(job.folder)}
+        write_json(RECORD, record)
 
-    def jobs(levers: Levers) -> list[Job]:
-        return jobs_of(study, levers, options.seeds, *shared)
-
-    def train(levers: Levers) -> None:
-        unknown = [job for job in jobs(levers) if str(job.seed) not in bleu.get(job.label, {})]
-        train_all(unknown, options.jobs, keep)
+    def unknown(levers: Levers) -> list[Job]:
+        jobs = jobs_of(study, levers, options.seeds, f"corpus.folder={folder}", *shared)
+        return [job for job in jobs if str(job.seed) not in found.get(job.label, {})]
 
     joined = {
         "joint with French": joint(folder, made / "french", (("en", "de"), ("en", "fr"))),
         "joint with German to English": joint(folder, made / "reverse", (("en", "de"), ("de", "en"))),
     }
-    train({RECIPE: (), **LEVERS, **joined})
-    if not all(str(seed) in bleu.get(label, {}) for label in TAUGHT for seed in options.seeds):
-        teachers = jobs({RECIPE: (), REVERSE: ("corpus.source_language=de", "corpus.target_language=en")})
+    train_all(unknown({RECIPE: (), **LEVERS, **joined}), options.jobs, keep)
+    if unknown({OWN: (), BACK: ()}):
+        both = {RECIPE: (), REVERSE: ("corpus.source_language=de", "corpus.target_language=en")}
+        teachers = jobs_of(study, both, options.seeds[:1], f"corpus.folder={folder}", *shared)
         train_all(teachers, options.jobs, keep)
-        train(taught(folder, made, *teachers[:2]))
+        train_all(unknown(taught(folder, made, *teachers)), options.jobs, keep)
+    machines = {one["machine"] for runs in found.values() for one in runs.values()}
     text = (
         f"Multi30k, en→de, {options.steps:,} steps each; seeds {', '.join(map(str, options.seeds))}. BLEU of val with"
         " beam 5, the recipe's other values unchanged.\n\n"
     )
-    report("levers", text + table(bleu), data())
+    report("levers", text + table(found), record, "; ".join(sorted(machines)))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
@@ -53,7 +53,7 @@ class Job(NamedTuple):
         return RUNS / self.study / self.label.replace(" ", "_").replace(",", "") / f"seed={self.seed}"
 
 
-def jobs_of(study: str, models: dict[str, tuple[str, ...]], seeds: Sequence[int], *shared: str) -> list[Job]:
+def jobs_of(study: str, models: Mapping[str, tuple[str, ...]], seeds: Sequence[int], *shared: str) -> list[Job]:
     """Every model with every seed: label → its overrides, behind those that all share."""
     return [Job(label, seed, (*shared, *made), study) for seed in seeds for label, made in models.items()]
 
@@ -114,6 +114,21 @@ def peak_memory(run: Path) -> int:
     """The most bytes that one of its processes held."""
     made = json.loads((run / PROVENANCE).read_text("utf-8"))
     return max(start["peak_bytes"] for start in made["starts"])
+
+
+def cost(run: Path) -> dict[str, Any]:
+    """What its training took, and where its last start was: steps, minutes, peak GiB, commit, machine."""
+    made = json.loads((run / PROVENANCE).read_text("utf-8"))
+    start = made["starts"][-1]
+    commit, _, changed = (start["commit"] or "–").partition("-")
+    where = f"{start['processor']}, {start['threads']} threads, torch {start['packages']['torch']}"
+    return {
+        "steps": made["steps"],
+        "minutes": round(made["seconds"] / 60),
+        "peak GiB": round(peak_memory(run) / 2**30, 2),
+        "commit": commit[:10] + (changed and f"-{changed}"),
+        "machine": f"{where}, {start['date'].partition('T')[0]}",
+    }
 
 
 def evaluate(job: Job) -> Path:
@@ -203,10 +218,10 @@ def recorded(name: str) -> Any:
     return json.loads(path.read_text("utf-8")) if path.exists() else {}
 
 
-def report(name: str, text: str, data: Any) -> None:
-    """NAME.md with the command and the machine, NAME.json with the numbers."""
+def report(name: str, text: str, data: Any, where: str | None = None) -> None:
+    """NAME.md with the command and the machine, this one if no other is named, NAME.json with the numbers."""
     RESULTS.mkdir(parents=True, exist_ok=True)
-    head = f"`python studies/{' '.join([f'{name}.py', *sys.argv[1:]])}` on {machine()}.\n\n"
+    head = f"`python studies/{' '.join([f'{name}.py', *sys.argv[1:]])}` on {where or machine()}.\n\n"
     (RESULTS / f"{name}.md").write_text(head + text, "utf-8")
     (RESULTS / f"{name}.json").write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", "utf-8")
     print(head + text)
