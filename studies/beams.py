@@ -13,7 +13,7 @@ from dragoman.evaluation.scores import bleu
 from dragoman.run import Run, build_search
 from dragoman.text.lines import read_parallel
 from dragoman.translator import Translator
-from study import machine, markdown, recorded, report
+from study import begin, machine, markdown, recorded, report
 
 WIDTHS = (1, 2, 3, 4, 5, 6, 8, 10, 12)
 PENALTIES = (0.0, 0.5, 0.8, 1.0, 1.2, 1.5, 2.0, 2.5, 3.0)  # with the run's own width
@@ -54,4 +54,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

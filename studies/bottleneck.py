@@ -22,6 +22,7 @@ from study import (
     RUNS,
     Job,
     arguments,
+    begin,
     by_label,
     drawn,
     evaluate,
@@ -116,4 +117,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

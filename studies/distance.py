@@ -29,6 +29,7 @@ from study import (
     RECURRENT,
     Job,
     arguments,
+    begin,
     by_label,
     drawn,
     jobs_of,
@@ -211,4 +212,4 @@ def mass_table(mass: dict[str, list[dict[str, dict[str, float]]]]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dragoman.text.lines import side_of
-from study import Job, jobs_of, script, synthesise, train_all
+from study import Job, begin, jobs_of, script, synthesise, train_all
 
 SEARCH = ("search=beam", "search.length_penalty=2.0")  # with a lower one translations are too short (docs/recipes.md)
 
@@ -64,4 +64,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

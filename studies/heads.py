@@ -8,6 +8,7 @@ import statistics
 from study import (
     SHORT,
     arguments,
+    begin,
     by_label,
     drawn,
     jobs_of,
@@ -57,4 +58,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

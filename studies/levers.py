@@ -23,6 +23,7 @@ from study import (
     RUNS,
     Job,
     arguments,
+    begin,
     cost,
     jobs_of,
     markdown,
@@ -173,4 +174,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

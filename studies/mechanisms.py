@@ -20,6 +20,7 @@ from study import (
     RECURRENT,
     Job,
     arguments,
+    begin,
     by_label,
     drawn,
     jobs_of,
@@ -143,4 +144,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

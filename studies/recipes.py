@@ -7,7 +7,6 @@ Reads what training and `scripts/evaluate.py` left in the folders; translates no
 """
 
 import argparse
-import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,17 +15,16 @@ from typing import Any
 from sacrebleu import sentence_chrf
 
 from dragoman.evaluation.evaluate import HYPOTHESES, REFERENCE, SOURCE
-from dragoman.run import SCORES, Run
+from dragoman.run import SCORES, Run, scores_in
 from dragoman.text.lines import read_lines
-from study import cost, markdown, spread
+from study import begin, cost, markdown, spread
 
 HEADER = ("run", "parameters", "steps", "minutes", "peak GiB", "commit", "machine")
 
 
 def scores(folder: Path) -> dict[str, dict[str, Any]]:
     """Name → value, interval and signature."""
-    found = json.loads((folder / SCORES).read_text("utf-8"))
-    return {one["name"]: one for one in found["scores"]}
+    return {one["name"]: one for one in scores_in(folder / SCORES)["scores"]}
 
 
 def with_interval(score: dict[str, Any]) -> str:
@@ -87,4 +85,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

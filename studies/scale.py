@@ -6,7 +6,7 @@ python studies/scale.py
 import csv
 import statistics
 
-from study import SHORT, Job, arguments, by_label, drawn, jobs_of, markdown, report, spread, test_bleu, train_all
+from study import SHORT, Job, arguments, begin, by_label, drawn, jobs_of, markdown, report, spread, test_bleu, train_all
 
 PLACES = ("encoder_attention", "decoder_attention", "cross_attention")
 UNSCALED = tuple(f"model.{place}.scale=false" for place in PLACES)
@@ -53,4 +53,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

@@ -24,6 +24,7 @@ import yaml
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dragoman.errors import InputError
 from dragoman.evaluation import tables
 from dragoman.machine import processor
 from dragoman.models import Seq2Seq
@@ -48,6 +49,9 @@ class Job(NamedTuple):
     overrides: tuple[str, ...]
     study: str
 
+    def __str__(self) -> str:
+        return f"{self.label}, seed {self.seed}"
+
     @property
     def folder(self) -> Path:
         return RUNS / self.study / self.label.replace(" ", "_").replace(",", "") / f"seed={self.seed}"
@@ -70,33 +74,45 @@ def arguments(
     return parser.parse_args()
 
 
+def begin(study: Callable[[], None]) -> None:
+    """Run a study's `main`; what was given wrongly, or a script that failed, ends it with a sentence."""
+    try:
+        study()
+    except (InputError, OSError) as error:
+        sys.exit(str(error))
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode)  # the script has said why
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
 def train_all(jobs: Sequence[Job], at_once: int, finished: Callable[[Job], None] = lambda job: None) -> None:
     """Train every run to its end and tell `finished`; one that fails stops the study when the others are done.
 
     Of a run that is there `scripts/train.py` says whether it is finished, goes on, or is another one.
     """
-
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # for `studies.ema`
-
+    modules = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # for `studies.ema`
     one_at_a_time = Lock()
 
     def train(job: Job) -> bool:
         job.folder.mkdir(parents=True, exist_ok=True)
         own = (f"name={job.label}", f"run_dir={job.folder}", f"seed={job.seed}")
         command = script("train", *own, *job.overrides)
-        variables = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-        with open(job.folder / "train.log", "a", encoding="utf-8") as log:
+        variables = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": modules}
+        path = job.folder / "train.log"
+        with open(path, "a", encoding="utf-8") as log:
             status = subprocess.run(command, env=variables, stdout=log, stderr=log).returncode
-        print(f"{job.label}, seed {job.seed}: {'done' if status == 0 else f'FAILED, see {log.name}'}", file=sys.stderr)
+        reason = (path.read_text("utf-8").splitlines() or [""])[-1]
+        print(f"{job}: {'done' if status == 0 else f'failed: {reason} ({path})'}", file=sys.stderr)
         if status == 0:
             with one_at_a_time:
                 finished(job)
         return status == 0
 
     with ThreadPoolExecutor(at_once) as pool:
-        failed = [job.label for job, done in zip(jobs, pool.map(train, jobs), strict=True) if not done]
+        failed = [str(job) for job, done in zip(jobs, pool.map(train, jobs), strict=True) if not done]
     if failed:
-        sys.exit(f"These runs failed: {', '.join(failed)}.")
+        sys.exit(f"These runs did not finish: {'; '.join(failed)}.")
 
 
 def script(name: str, *arguments: str) -> list[str]:

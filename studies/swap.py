@@ -20,6 +20,7 @@ from study import (
     RUNS,
     Job,
     arguments,
+    begin,
     by_label,
     configured,
     drawn,
@@ -142,4 +143,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)
