@@ -165,7 +165,8 @@ def test_bleu(job: Job) -> float:
 def configured(overrides: Sequence[str]) -> dict[str, Any]:
     """What `scripts/train.py` makes of them."""
     command = script("train", *overrides, "--cfg", "job", "--resolve")
-    found: dict[str, Any] = yaml.safe_load(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    composed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    found: dict[str, Any] = yaml.safe_load(composed)
     return found
 
 
