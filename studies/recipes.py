@@ -57,7 +57,7 @@ def samples(folders: Sequence[Path], count: int, seed: int) -> str:
 
 
 def table(folders: Sequence[Path], validation: str | None) -> str:
-    """A row for each run, and the mean ± sd where there are several."""
+    """A row for each run, and the mean ± sd where they are of one recipe: as large and as long."""
     splits = {"validation": validation, "test": "."} if validation else {"test": "."}
     found = {split: [scores(folder / part) for folder in folders] for split, part in splits.items()}
     columns = [(split, score) for split, runs in found.items() for score in runs[0]]
@@ -65,7 +65,8 @@ def table(folders: Sequence[Path], validation: str | None) -> str:
         [folder.name, *cost_cells(folder), *(with_interval(found[split][run][score]) for split, score in columns)]
         for run, folder in enumerate(folders)
     ]
-    if len(folders) > 1:
+    one_recipe = len({tuple(row[1:3]) for row in rows}) == 1
+    if len(folders) > 1 and one_recipe:
         means = [spread((one[score]["value"] for one in found[split]), 2) for split, score in columns]
         rows.append(["mean ± sd", *[""] * (len(HEADER) - 1), *means])
     signatures = {f"{score}: `{runs[0][score]['signature']}`" for runs in found.values() for score in runs[0]}
