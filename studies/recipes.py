@@ -15,10 +15,11 @@ from typing import Any
 from sacrebleu import sentence_chrf
 
 from dragoman.evaluation.evaluate import HYPOTHESES, REFERENCE, SOURCE
-from dragoman.run import SCORES, Run, scores_in
+from dragoman.run import SCORES, Run, differences, identity, scores_in
 from dragoman.text.lines import read_lines
 from study import begin, cost, markdown, spread
 
+OF_A_RUN = {"seed", "corpus.test", "corpus.synthetic"}  # may differ within a recipe: each seed has its own teachers
 HEADER = ("run", "parameters", "steps", "minutes", "peak GiB", "commit", "machine")
 
 
@@ -27,9 +28,20 @@ def scores(folder: Path) -> dict[str, dict[str, Any]]:
     return {one["name"]: one for one in scores_in(folder / SCORES)["scores"]}
 
 
+def shared(runs: Sequence[dict[str, dict[str, Any]]]) -> list[str]:
+    """Names of the scores that every run has: one may have been scored without `moses`."""
+    return [name for name in runs[0] if all(name in run for run in runs)]
+
+
 def with_interval(score: dict[str, Any]) -> str:
     """42.00 [40.00, 44.00]."""
     return f"{score['value']:.2f} [{score['low']:.2f}, {score['high']:.2f}]"
+
+
+def one_recipe(folders: Sequence[Path]) -> bool:
+    """Whether the runs differ in nothing but their seed, and what goes with it."""
+    first, *others = (identity(Run(folder).config) for folder in folders)
+    return all(differences(first, other).keys() <= OF_A_RUN for other in others)
 
 
 def cost_cells(folder: Path) -> list[str]:
@@ -57,19 +69,18 @@ def samples(folders: Sequence[Path], count: int, seed: int) -> str:
 
 
 def table(folders: Sequence[Path], validation: str | None) -> str:
-    """A row for each run, and the mean ± sd where they are of one recipe: as large and as long."""
+    """A row for each run, and the mean ± sd where they are of one recipe; scores that every run has."""
     splits = {"validation": validation, "test": "."} if validation else {"test": "."}
     found = {split: [scores(folder / part) for folder in folders] for split, part in splits.items()}
-    columns = [(split, score) for split, runs in found.items() for score in runs[0]]
+    columns = [(split, score) for split, runs in found.items() for score in shared(runs)]
     rows = [
         [folder.name, *cost_cells(folder), *(with_interval(found[split][run][score]) for split, score in columns)]
         for run, folder in enumerate(folders)
     ]
-    one_recipe = len({tuple(row[1:3]) for row in rows}) == 1
-    if len(folders) > 1 and one_recipe:
+    if len(folders) > 1 and one_recipe(folders):
         means = [spread((one[score]["value"] for one in found[split]), 2) for split, score in columns]
         rows.append(["mean ± sd", *[""] * (len(HEADER) - 1), *means])
-    signatures = {f"{score}: `{runs[0][score]['signature']}`" for runs in found.values() for score in runs[0]}
+    signatures = {f"{score}: `{found[split][0][score]['signature']}`" for split, score in columns}
     header = [*HEADER, *(f"{score}, {split}" for split, score in columns)]
     return markdown(header, rows) + "\n" + "; ".join(sorted(signatures)) + ".\n"
 
